@@ -42,13 +42,9 @@ def check(name: str, got: Any, want: Any = _MISSING, *, atol: float = 1e-6, rtol
     elif at_most is not None or at_least is not None:
         problem, note = _bounded(float(got), at_most, at_least)
     else:
-        holds = torch.as_tensor(got)
-        problem = (
-            ""
-            if bool(holds.all())
-            else "it is false" + (f" in {int((~holds.bool()).sum())} of {holds.numel()} places" if holds.ndim else "")
-        )
-        note = ""
+        holds = torch.as_tensor(got).bool()
+        failing, note = int((~holds).sum()), ""
+        problem = "" if not failing else f"it is false in {failing} of {holds.numel()} places" if holds.ndim else "it is false"
     if problem:
         raise AssertionError(f"✗ {name}: {problem}")
     print(f"✓ {name}{note}")
@@ -162,7 +158,6 @@ class Guess:
         import ipywidgets as widgets
         from IPython.display import display
 
-        wide = {"description_width": "initial"}
         if self.choices:
             field = widgets.RadioButtons(options=list(self.choices), value=None, layout={"width": "max-content"})
             how = "Choose one."
@@ -171,15 +166,8 @@ class Guess:
             whole = isinstance(self.low, int) and isinstance(self.high, int)
             kind = widgets.IntRangeSlider if whole else widgets.FloatRangeSlider
             step = {} if whole else {"step": (self.high - self.low) / 200}
-            field = kind(
-                min=self.low,
-                max=self.high,
-                value=(self.low, self.high),
-                description="from … to …",
-                style=wide,
-                layout={"width": "30em"},
-                **step,
-            )
+            field = kind(min=self.low, max=self.high, value=(self.low, self.high), **step)
+            field.description, field.style, field.layout = "from … to …", {"description_width": "initial"}, {"width": "30em"}
             how = "Give a range that you are 80 % sure of."
 
         def keep(change):

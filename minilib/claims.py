@@ -103,11 +103,8 @@ class Claim:
         bad = [name for name, stat in self.stats.items() if not np.isfinite(stat.values).all()]
         if bad:
             raise ValueError(f"claim {self.id}: {', '.join(bad)} is not a finite number; a training run diverged or a measurement failed")
-        for verdict, holds in (("reproduced", self.reproduced), ("partly", self.partly), ("contradicted", self.contradicted)):
-            if holds is not None and holds(space):
-                break
-        else:
-            verdict = "not at this scale"
+        rules = {"reproduced": self.reproduced, "partly": self.partly, "contradicted": self.contradicted}
+        verdict = next((name for name, holds in rules.items() if holds is not None and holds(space)), "not at this scale")
         ours = "; ".join(f"{name.replace('_', ' ')} {stat}" for name, stat in self.stats.items())
         return Row(self.id, self.title, self.paper, ours, verdict, self.rule, self.stable, note or self.frequency)
 
