@@ -114,7 +114,7 @@ def _bounded(value: float, at_most: float | None, at_least: float | None) -> tup
         return f"{value:.4g} is more than {at_most:.4g}", ""
     if at_least is not None and not value >= at_least:
         return f"{value:.4g} is less than {at_least:.4g}", ""
-    bounds = [f"at most {at_most:.4g}"] * (at_most is not None) + [f"at least {at_least:.4g}"] * (at_least is not None)
+    bounds = [f"{side} {bound:.4g}" for side, bound in (("at least", at_least), ("at most", at_most)) if bound is not None]
     return "", f" ({' and '.join(bounds)})"
 
 
@@ -182,10 +182,10 @@ class Guess:
         if self.value is None:
             print(f"{self.name}: {shown}")
             return
-        if self.choices:
-            hit, said = self.value == truth, str(self.value)
+        if isinstance(self.value, str):
+            hit, said = self.value == truth, self.value
         else:
-            low, high = self.value  # type: ignore[misc]
+            low, high = self.value
             hit, said = low <= float(truth) <= high, f"{low:.4g} to {high:.4g}"
         print(f"{self.name}: {shown}. You said {said}: {'right' if hit else 'not this time'}.")
         _remember(self.name, said, str(shown), hit)

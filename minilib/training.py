@@ -102,7 +102,8 @@ def fit(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=betas)
-    run, best, first = Run(model), (float("inf"), None), 0
+    run, first = Run(model), 0
+    best: tuple[float, dict[str, Tensor] | None] = (float("inf"), None)
     if checkpoint and Path(checkpoint).exists():
         first, best = _resume(Path(checkpoint), run, optimiser, generator)
     start = time.process_time() - run.seconds

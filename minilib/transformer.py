@@ -29,7 +29,8 @@ class Block(nn.Module):
     ):
         super().__init__()
         self.norm1, self.attention = RMSNorm(d), MultiHeadAttention(d, heads, kv_heads=kv_heads, rotary=rotary)
-        self.norm_cross, self.cross = (RMSNorm(d), MultiHeadAttention(d, heads)) if cross else (None, None)
+        self.norm_cross = RMSNorm(d) if cross else None
+        self.cross = MultiHeadAttention(d, heads) if cross else None
         self.norm2, self.mlp = RMSNorm(d), mlp(kind, d, f)
 
     def forward(
@@ -44,7 +45,7 @@ class Block(nn.Module):
         **self_attention,
     ) -> Float[Tensor, "b t d"]:
         x = x + self.attention(self.norm1(x), layer=layer, **self_attention)
-        if self.cross is not None:
+        if self.cross is not None and self.norm_cross is not None:
             x = x + self.cross(self.norm_cross(x), memory, mask=memory_mask, cache=cross_cache, layer=layer, keep=keep_cross)
         return x + self.mlp(self.norm2(x))
 
