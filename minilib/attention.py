@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from minilib.kernels.attention import attention_fast, attention_weights, repeat_heads
+from minilib.kernels import attention as kernel
+from minilib.kernels.attention import attention_weights, repeat_heads
 
 __all__ = [
     "KVCache",
@@ -75,13 +76,14 @@ def attention(
     Args:
         mask: True where a query may see a key; broadcasts to (B, H, Q, S). A query that sees nothing gets zeros.
         bias: added to the scores; broadcasts likewise.
-        causal: the mask is the causal one over equally many queries and keys (then ``mask`` may be left out).
+        causal: query i sees the keys up to S − Q + i; may be combined with ``mask``.
         keep: a list to which the weights (B, H, Q, S) are appended; this takes the written-out form.
     """
     if keep is None:
-        return attention_fast(q, k, v, mask, bias, causal=causal and bias is None)
-    if causal and mask is None:
-        mask = visibility(q.shape[-2]).to(q.device)
+        return kernel.attention(q, k, v, mask, bias, causal=causal)
+    if causal:
+        lower = visibility(k.shape[-2]).to(q.device)[k.shape[-2] - q.shape[-2] :]
+        mask = lower if mask is None else mask & lower
     keep.append(attention_weights(q, repeat_heads(k, q.shape[-3]), mask, bias))
     return keep[-1] @ repeat_heads(v, q.shape[-3])
 
