@@ -104,9 +104,9 @@ def _launch(x: Tensor, W: Tensor, sizes: tuple[int, ...]) -> Tensor:
         table += [(expert, start, at + size) for start in range(at, at + size, ROWS)]
         at += size
     if table:
-        expert, start, stop = (torch.tensor(column, dtype=torch.int32, device=x.device) for column in zip(*table, strict=True))
+        experts, starts, stops = (torch.tensor(column, dtype=torch.int32, device=x.device) for column in zip(*table, strict=True))
         blocks = {"SIZE": ROWS, "D_BLOCK": max(16, next_power_of_2(D)), "F_BLOCK": 32}
-        _product_kernel[(len(table), -(-F // 32))](x.contiguous(), W.contiguous(), y, expert, start, stop, D, F, **blocks)
+        _product_kernel[(len(table), -(-F // 32))](x.contiguous(), W.contiguous(), y, experts, starts, stops, D, F, **blocks)
     return y
 
 
