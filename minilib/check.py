@@ -42,9 +42,7 @@ def check(name: str, got: Any, want: Any = _MISSING, *, atol: float = 1e-6, rtol
     elif at_most is not None or at_least is not None:
         problem, note = _bounded(float(got), at_most, at_least)
     else:
-        holds = torch.as_tensor(got).bool()
-        failing, note = int((~holds).sum()), ""
-        problem = "" if not failing else f"it is false in {failing} of {holds.numel()} places" if holds.ndim else "it is false"
+        problem, note = _true(got), ""
     if problem:
         raise AssertionError(f"✗ {name}: {problem}")
     print(f"✓ {name}{note}")
@@ -103,10 +101,22 @@ def _compare(got: Any, want: Any, atol: float, rtol: float) -> tuple[str, str]:
     if exact:
         wrong = difference > 0
         return (f"{int(wrong.sum())} of {a.numel()} entries differ, {_where(difference, a, b)}" if bool(wrong.any()) else ""), ""
-    if bool((difference <= atol + rtol * b.abs()).all()):
+    near = difference.isfinite() & (difference <= atol + rtol * b.abs())
+    if bool(((a == b) | near).all()):  # infinities agree with themselves only
         return "", f" (within {atol:.0e})" if rtol == 0 and atol > 0 else " (exactly)" if atol == 0 == rtol else ""
     worst = float(difference[~difference.isnan()].max()) if bool((~difference.isnan()).any()) else float("nan")
     return f"the largest difference is {worst:.2e}, allowed {atol:.0e}; {_where(difference, a, b)}", ""
+
+
+def _true(got: Any) -> str:
+    """What keeps a condition from holding everywhere ('' if nothing does)."""
+    if got is None:
+        return "the result is None: does the function return it?"
+    holds = torch.as_tensor(got).bool()
+    failing = int((~holds).sum())
+    if holds.numel() == 0:
+        return "there is nothing to check"
+    return "" if not failing else f"it is false in {failing} of {holds.numel()} places" if holds.ndim else "it is false"
 
 
 def _bounded(value: float, at_most: float | None, at_least: float | None) -> tuple[str, str]:
@@ -151,6 +161,7 @@ class Guess:
     def __init__(self, name: str, low: float | None, high: float | None, choices: Sequence[str] | None):
         self.name, self.low, self.high, self.choices = name, low, high, choices
         self.value: tuple[float, float] | str | None = None
+        self.kept = False
         if not headless():
             self._ask()
 
@@ -188,7 +199,9 @@ class Guess:
             low, high = self.value
             hit, said = low <= float(truth) <= high, f"{low:.4g} to {high:.4g}"
         print(f"{self.name}: {shown}. You said {said}: {'right' if hit else 'not this time'}.")
-        _remember(self.name, said, str(shown), hit)
+        if not self.kept:
+            _remember(self.name, said, str(shown), hit)
+        self.kept = True
 
 
 def predict(name: str, low: float | None = None, high: float | None = None, *, choices: Sequence[str] | None = None) -> Guess:

@@ -54,7 +54,8 @@ class Stat:
     def _bare(self, *_: object) -> bool:
         raise TypeError("compare a statistic of the seeds (.mean, .min, .max, .median, .all(…), .count(…)), not the bare spread")
 
-    __lt__ = __le__ = __gt__ = __ge__ = __bool__ = _bare  # type: ignore[assignment]
+    __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __bool__ = _bare  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         if self.values.size == 1:
@@ -106,7 +107,7 @@ class Claim:
         rules = {"reproduced": self.reproduced, "partly": self.partly, "contradicted": self.contradicted}
         verdict = next((name for name, holds in rules.items() if holds is not None and holds(space)), "not at this scale")
         ours = "; ".join(f"{name.replace('_', ' ')} {stat}" for name, stat in self.stats.items())
-        return Row(self.id, self.title, self.paper, ours, verdict, self.rule, self.stable, note or self.frequency)
+        return Row(self.id, self.title, self.paper, ours, verdict, self.rule, self.stable, " ".join(filter(None, (note, self.frequency))))
 
     def not_run(self, why: str) -> Row:
         """The claim needs what this laptop does not have; shown, never counted as a success."""

@@ -52,7 +52,7 @@ class Quantizer:
         return s * ((round_through(x / s) + z).clamp(-top if self.symmetric else 0, top) - z)
 
 
-def prune_magnitude(W: Float[Tensor, "m n"], sparsity: float, *, group: tuple[int, int] | None = None) -> Bool[Tensor, "m n"]:
+def prune_magnitude(W: Float[Tensor, "m n"], sparsity: float = 0.0, *, group: tuple[int, int] | None = None) -> Bool[Tensor, "m n"]:
     """Mask of the weights to keep: the largest magnitudes, or with ``group=(N, M)`` the N largest of every M inputs in a row."""
     if group is not None:
         keep, size = group

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 __all__ = ["bench", "flops", "nbytes", "parameters"]
 
@@ -21,7 +21,7 @@ def parameters(model: nn.Module, *, trainable: bool = False) -> int:
 
 def flops(fn: Callable, *args: Any, **kwargs: Any) -> int:
     """FLOPs of one call as PyTorch counts them: 2 for a multiply-add of matrix products, convolutions and attention; the rest free."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_ON_CPU) as counter:
         fn(*args, **kwargs)
     return counter.get_total_flops()
 
@@ -29,6 +29,14 @@ def flops(fn: Callable, *args: Any, **kwargs: Any) -> int:
 def nbytes(*tensors: torch.Tensor) -> int:
     """Bytes that the tensors' elements take."""
     return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _attention_flops(q, k, v, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return sdpa_flop_count(q, k, v)
+
+
+# PyTorch's counter knows the GPU's fused attention only, and would count the CPU's as nothing
+_ON_CPU: dict[Any, Any] = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
 
 
 def bench(repeats: int = 20, **calls: Callable[[], Any]) -> dict[str, float]:

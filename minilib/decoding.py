@@ -107,7 +107,7 @@ class TokenTree:
             raise ValueError(f"{len(self.parents)} parents for {len(self.tokens)} tokens")
 
     @classmethod
-    def product(cls, root: int, choices: list[Int[Tensor, "s"]]) -> "TokenTree":
+    def product(cls, root: int, choices: list[Tensor]) -> "TokenTree":
         """The Cartesian tree: every node of depth k has one child for each token of ``choices[k]``."""
         parents, tokens, level = [-1], [root], [0]
         for options in choices:

@@ -20,6 +20,8 @@ import matplotlib.pyplot as plt
 from IPython.display import display
 from matplotlib.figure import Figure
 
+import minilib.show  # noqa: F401  the one style of all figures
+
 __all__ = ["choice", "explore", "slider", "toggle"]
 
 _STYLE = {"description_width": "initial"}
@@ -65,10 +67,13 @@ def explore(draw: Callable[..., Figure | None], *, ask: str, notice: str, **cont
     """
 
     def frame() -> Figure:
-        made = draw(**{name: control.value for name, control in controls.items()})
-        fig = made if isinstance(made, Figure) else plt.gcf()
-        plt.close(fig)  # otherwise the inline backend would show it a second time
-        return fig
+        open_before = set(plt.get_fignums())
+        try:
+            made = draw(**{name: control.value for name, control in controls.items()})
+            return made if isinstance(made, Figure) else plt.gcf()
+        finally:  # the inline backend would show what stays open a second time
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
 
     answer = widgets.HTML(f"<details><summary>What to notice</summary>{html.escape(notice)}</details>", layout={"display": "none"})
     trouble = widgets.HTML()

@@ -98,14 +98,15 @@ def fit(
 
     Raises:
         FloatingPointError: the loss is no longer a finite number.
+        ValueError: the checkpoint is that of a run with another seed, rate or number of steps.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=betas)
-    run, first = Run(model), 0
+    run, first, settings = Run(model), 0, {"seed": seed, "steps": steps, "lr": lr}
     best: tuple[float, dict[str, Tensor] | None] = (float("inf"), None)
     if checkpoint and Path(checkpoint).exists():
-        first, best = _resume(Path(checkpoint), run, optimiser, generator)
+        first, best = _resume(Path(checkpoint), settings, run, optimiser, generator)
     start = time.process_time() - run.seconds
     model.train()
     for step in tqdm(range(first, steps), desc=label, leave=False, disable=headless(), initial=first, total=steps):
@@ -128,7 +129,7 @@ def fit(
                 best = (score, {name: p.detach().clone() for name, p in model.state_dict().items()})
         if checkpoint and (due or (step + 1) % 100 == 0):
             run.seconds = time.process_time() - start
-            _save(Path(checkpoint), step + 1, best, run, optimiser, generator)
+            _save(Path(checkpoint), settings, step + 1, best, run, optimiser, generator)
     if best[1] is not None:
         model.load_state_dict(best[1])
     model.eval()
@@ -154,8 +155,9 @@ def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
 
 
-def _save(path: Path, done: int, best: tuple, run: Run, optimiser, generator: torch.Generator) -> None:
+def _save(path: Path, settings: dict, done: int, best: tuple, run: Run, optimiser, generator: torch.Generator) -> None:
     state = {
+        "settings": settings,
         "done": done,
         "best": best,
         "model": run.model.state_dict(),
@@ -171,8 +173,12 @@ def _save(path: Path, done: int, best: tuple, run: Run, optimiser, generator: to
     part.replace(path)  # a run that is killed while writing leaves the checkpoint before it intact
 
 
-def _resume(path: Path, run: Run, optimiser, generator: torch.Generator) -> tuple[int, tuple]:
+def _resume(path: Path, settings: dict, run: Run, optimiser, generator: torch.Generator) -> tuple[int, tuple]:
     state = torch.load(path, weights_only=True)
+    for name, value in settings.items():
+        if state["settings"][name] != value:
+            was = state["settings"][name]
+            raise ValueError(f"{path.name} holds a run with {name}={was}, this one has {name}={value}: delete it, or name another file")
     run.model.load_state_dict(state["model"])
     run.losses, run.evaluations, run.seconds = state["losses"], state["evaluations"], state["seconds"]
     optimiser.load_state_dict(state["optimiser"])

@@ -132,10 +132,10 @@ def test_pruning_keeps_the_largest_in_total_or_in_groups():
     W = torch.randn(6, 8)
     keep = prune_magnitude(W, 0.75)
     assert keep.sum() == 12 and float(W[keep].abs().min()) >= float(W[~keep].abs().max())
-    assert bool((prune_magnitude(W, 0, group=(2, 4)).unflatten(1, (2, 4)).sum(2) == 2).all())
+    assert bool((prune_magnitude(W, group=(2, 4)).unflatten(1, (2, 4)).sum(2) == 2).all())
     assert bool(prune_magnitude(W, 0.0).all())
     with pytest.raises(ValueError, match="8 inputs cannot be cut into groups of 3"):
-        prune_magnitude(W, 0, group=(2, 3))
+        prune_magnitude(W, group=(2, 3))
 
 
 def test_distillation_reduces_to_cross_entropy_and_ignores_a_perfect_student():
