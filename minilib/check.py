@@ -131,7 +131,7 @@ def _bounded(value: float, at_most: float | None, at_least: float | None) -> tup
 def _where(difference: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> str:
     """The place of the largest difference: «got 1.2 where 3.4 is expected, at [0, 2]»."""
     flat = int(difference.nan_to_num(nan=float("inf")).flatten().argmax())
-    place = [int(i) for i in torch.unravel_index(torch.tensor(flat), difference.shape)] if difference.ndim else []
+    place = [flat // stride % size for stride, size in zip(difference.contiguous().stride(), difference.shape, strict=True)]
     b = b.expand_as(a)
     number = lambda x: f"{complex(x):.4g}" if x.is_complex() else f"{float(x):.4g}"  # noqa: E731
     return f"got {number(a.flatten()[flat])} where {number(b.flatten()[flat])} is expected" + (f", at {place}" if place else "")

@@ -102,7 +102,7 @@ def fit(
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=betas)
+    optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=betas, fused=True)  # one pass a parameter
     run, first, settings = Run(model), 0, {"seed": seed, "steps": steps, "lr": lr}
     best: tuple[float, dict[str, Tensor] | None] = (float("inf"), None)
     if checkpoint and Path(checkpoint).exists():
