@@ -10,12 +10,13 @@ PYTEST := python -m pytest -n 2 --dist loadfile
 PIP := python -m pip install --disable-pip-version-check$(if $(LOCKED), -c constraints.txt)
 STAMP := $(if $(LOCKED),-locked)
 # tests that execute lessons or exercises: `quick` leaves them out
-EXECUTING := tests/answers tests/browser tests/exercises tests/mutants
+EXECUTING := tests/answers tests/browser tests/classroom tests/exercises tests/mutants
 
-.PHONY: help lab test quick lesson exercises mutants bench all-lessons
+.PHONY: help lab test test-all quick lesson exercises mutants bench all-lessons
 help:
 	@echo "make lab              open the course in JupyterLab (LOCKED=1: with the versions of the stored outputs)"
 	@echo "make test             every test, all lessons executed"
+	@echo "make test-all         the rest as well, for hours: all mutants, every explorer, long grading"
 	@echo "make quick            the tests that execute no lesson"
 	@echo "make lesson LESSON=13 execute one lesson and print its claims table"
 	@echo "make exercises        regenerate exercises/ from solutions/"
@@ -29,6 +30,10 @@ lab: .venv/learner$(STAMP)
 test: .venv/developer$(STAMP)
 	$(PYTEST) tests
 	$(PYTEST) --nbval-lax --nbval-current-env chapters solutions
+
+test-all: test
+	COURSE_ALL=1 COURSE_LONG=1 $(PYTEST) tests/browser tests/classroom
+	python tests/mutants --all
 
 quick: .venv/developer$(STAMP)
 	$(PYTEST) tests $(EXECUTING:%=--ignore=%)

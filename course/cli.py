@@ -15,18 +15,24 @@ from typer.core import TyperGroup
 from course import syllabus
 from course.errors import CourseError
 
-LEARN, MAKE = "For learners", "For those who write lessons"
-ORDER = ["lab", "list", "start", "check", "progress", "run", "claims", "release", "new", "doctor"]
+LEARN, MAKE, TEACH = "For learners", "For those who write lessons", "For instructors"
+ORDER = ["lab", "list", "start", "check", "progress", "run", "claims", "release", "new", "grade", "doctor"]
 STUDY = {"start": LEARN, "check": LEARN, "progress": LEARN, "release": MAKE}  # commands that live in course.study
 
 
 class Commands(TyperGroup):
-    """Imports the commands of `course.study` when they are asked for: they need the notebook libraries."""
+    """Imports the commands of `course.study` and `course.grade` when they are asked for: they need the notebook libraries."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return ORDER
 
     def get_command(self, ctx: Any, name: str) -> Any:
+        if name == "grade":
+            from course.grade.commands import app as classroom
+
+            group = typer.main.get_command(classroom)
+            group.name, group.rich_help_panel = name, TEACH  # type: ignore[attr-defined]
+            return group
         if name not in STUDY:
             return super().get_command(ctx, name)
         from course import study

@@ -22,13 +22,23 @@ except ImportError:  # Windows: no limit of memory, and no fork either
     resource = None  # type: ignore[assignment]
 
 SECONDS, MEMORY, MESSAGES = 20.0, 2 << 30, 1 << 20  # limits of one task: wall-clock, bytes beyond the warm process, bytes of findings
+END = {"end": True}
+Emit = Callable[[dict], None]
 
 
-def in_fork(work: Callable[[Callable[[dict], None]], None], *, seconds: float = SECONDS, memory: int = MEMORY) -> tuple[list[dict], str]:
-    """Run ``work(emit)`` in a child: everything it emitted, and '' or what ended it early, in words."""
+def in_fork(
+    work: Callable[[Emit], None], *, seconds: float = SECONDS, memory: int = MEMORY, relay: Emit | None = None
+) -> tuple[list[dict], str]:
+    """Run ``work(emit)`` in a child: everything it emitted, and '' or what ended it early, in words. ``relay`` gets all of it at once."""
+    findings: list[dict] = []
+
+    def keep(finding: dict) -> None:
+        findings.append(finding)
+        if relay and finding != END:
+            relay(finding)
+
     if not hasattr(os, "fork"):  # Windows: in this process, which ``course.worker`` kills at the limit
-        findings: list[dict] = []
-        work(findings.append)
+        work(keep)
         return findings, ""
     inlet, outlet = os.pipe()
     child = os.fork()
@@ -37,22 +47,26 @@ def in_fork(work: Callable[[Callable[[dict], None]], None], *, seconds: float = 
             os.close(inlet)
             _confine(memory)
             work(lambda finding: _send(outlet, finding))
-            _send(outlet, {"end": True})
+            _send(outlet, END)
         except BaseException:
             traceback.print_exc()  # goes nowhere unless a test of ours looks
         finally:
             os._exit(0)
     os.close(outlet)
-    text, end, ended = b"", time.monotonic() + seconds, ""
+    begun, size, end, ended = b"", 0, time.monotonic() + seconds, ""
     try:
         while True:
             left = end - time.monotonic()
             ready = select.select([inlet], [], [], max(min(left, 0.2), 0))[0]
             chunk = os.read(inlet, 1 << 16) if ready else None
-            text += chunk or b""
+            *lines, begun = (begun + (chunk or b"")).split(b"\n")
+            size += len(chunk or b"")
+            for line in lines:
+                if (finding := _finding(line)) is not None:
+                    keep(finding)
             if chunk == b"" or (chunk is None and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
                 break
-            if left <= 0 or len(text) > MESSAGES:
+            if left <= 0 or size > MESSAGES:
                 ended = (
                     f"It took longer than {seconds:g} seconds and was stopped: is there a loop that never ends?"
                     if left <= 0
@@ -66,8 +80,7 @@ def in_fork(work: Callable[[Callable[[dict], None]], None], *, seconds: float = 
             os.kill(child, signal.SIGKILL)
         os.close(inlet)
         os.waitpid(child, 0)
-    findings = [found for line in text.split(b"\n") if (found := _finding(line))]
-    if findings and findings[-1] == {"end": True}:
+    if findings and findings[-1] == END:
         return findings[:-1], ""
     return findings, ended or "Your code ended the whole process (os._exit, a crash, or too much memory)."
 

@@ -1,11 +1,11 @@
 """Runs an exercise: locked cells once, then each answer and its tests in a fork of their own.
 
-``attempt``    one answer and its tests in this process
+``Attempt``    one answer in this process, and its tests one by one; ``attempt`` runs them all
 ``Runner``     an exercise made ready (torch and minilib imported, locked cells run); ``grade`` yields one ``Result`` a task
 
 Student code is hostile code: the process with the Runner never executes any, the child that does writes its findings to a pipe, test by
 test, and is killed at its limit. Before each test cell the random seeds, the locked names and the attributes of minilib, torch and
-builtins are put back. A learner who wants to read the tests while they run can; the classroom's sandbox is the answer to that.
+builtins are put back (``course.originals``). A learner who wants to read the tests while they run can; in a class they arrive one by one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import builtins
 import contextlib
 import io
 import linecache
-import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +24,7 @@ from typing import Any
 from course.assemble import Exercise, ExerciseError, Task, Test, parse
 from course.forbidden import Forbidden, Guard, load, named
 from course.fork import MEMORY, SECONDS, in_fork
+from course.originals import Originals, seed
 from course.sentences import NOT_STARTED, explain, unreadable
 
 
@@ -84,16 +83,6 @@ class Captured(io.StringIO):
         return len(text)
 
 
-def seed() -> None:
-    """The same random numbers for every test cell, wherever it runs."""
-    import numpy
-    import torch
-
-    random.seed(0)
-    numpy.random.seed(0)
-    torch.manual_seed(0)
-
-
 def score(test: Test, code: Any, last: Any, scope: dict[str, Any]) -> tuple[float, str]:
     """Run a compiled test cell: points and a message. A last expression that is a number is partial credit, as nbgrader reads it."""
     exec(code, scope)
@@ -116,73 +105,70 @@ def compiled(test: Test) -> tuple[Any, Any]:
     return compile(tree, name, "exec"), compile(last, name, "eval") if last else None
 
 
-def attempt(
-    scope: dict[str, Any], locked: frozenset[str], task: Task, source: str, emit: Callable[[dict], None], *, tests: bool = True
-) -> None:
-    """Run the answer ``source`` to ``task`` and its tests in ``scope``; ``emit`` gets one finding a test cell.
+class Attempt:
+    """One answer and its tests in ``scope``, for use in a ``with``. The answer has run when the block begins; then ``test`` runs a cell.
 
-    ``locked`` are the ids of cells whose code may use forbidden names. ``tests=False`` runs the answer alone; an empty source means that
-    the answer is in ``scope`` already.
+    ``locked`` are the ids of cells whose code may use forbidden names. An empty ``source`` means that the answer is in ``scope`` already.
+    ``trouble`` is why the answer itself failed, or ''.
     """
-    todo = task.tests if tests else ()
-    learner, trusted = f"<task-{task.number}>", frozenset(f"<{name}>" for name in locked)
-    out = Captured()
-    trouble = unreadable(source)
-    if not trouble and (name := named(source, task.forbidden, scope)):
-        trouble = str(Forbidden(name))
-    lines = source.splitlines(keepends=True)
-    linecache.cache[learner] = (len(source), None, lines, learner)
-    with Guard(task.forbidden, learner, trusted, scope) as guard, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        names = {k: v for k, v in scope.items() if k not in task.binds}
-        attributes = [(vars(m), dict(vars(m))) for k, m in list(sys.modules.items()) if _precious(k) and m is not None]
-        modules = dict(sys.modules)
-        codes = [compiled(t) for t in todo]
 
-        def restore() -> None:
-            sys.modules.update(modules)
-            for place, saved in attributes:
-                place.update(saved)
-            scope.update(names)
-            sys.settrace(None)
-            sys.setprofile(None)
-            seed()
+    def __init__(self, scope: dict[str, Any], locked: frozenset[str], task: Task, source: str):
+        self.scope, self.task, self.source = scope, task, source
+        self.learner, self.lines = f"<task-{task.number}>", source.splitlines(keepends=True)
+        self.guard = Guard(task.forbidden, self.learner, frozenset(f"<{name}>" for name in locked), scope)
+        self.out = Captured()
+        self.trouble = unreadable(source)
+        if not self.trouble and (name := named(source, task.forbidden, scope)):
+            self.trouble = str(Forbidden(name))
 
-        if source and not trouble:
-            restore()
+    def __enter__(self) -> Attempt:
+        linecache.cache[self.learner] = (len(self.source), None, self.lines, self.learner)
+        self.stack = contextlib.ExitStack()
+        for context in (self.guard, contextlib.redirect_stdout(self.out), contextlib.redirect_stderr(self.out)):
+            self.stack.enter_context(context)
+        self.originals = Originals(self.scope, self.task.binds)
+        if self.source and not self.trouble:
+            self.originals.restore()
             try:
-                exec(compile(source, learner, "exec"), scope)
+                exec(compile(self.source, self.learner, "exec"), self.scope)
             except BaseException as error:
-                trouble = explain(error, learner, lines)
-        for test, (code, last) in zip(todo, codes, strict=True):
-            if trouble:
-                points, message = 0.0, trouble
-            else:
-                restore()
-                try:
-                    points, message = score(test, code, last, scope)
-                except BaseException as error:
-                    points, message = 0.0, explain(error, learner, lines)
-                if guard.used:
-                    points, message = 0.0, str(Forbidden(guard.used))
-            emit({"id": test.id, "points": points, "message": message})
-    emit({"output": out.getvalue()})
+                self.trouble = explain(error, self.learner, self.lines)
+        self.replaced = self.originals.restore()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    def test(self, test: Test) -> dict:
+        """Run a test cell: its id, points, the message, and what the answer has replaced so far."""
+        points, message = 0.0, self.trouble
+        if not self.trouble:
+            try:
+                points, message = score(test, *compiled(test), self.scope)
+            except BaseException as error:
+                points, message = 0.0, explain(error, self.learner, self.lines)
+            self.replaced += self.originals.restore()
+            if self.guard.used:
+                points, message = 0.0, str(Forbidden(self.guard.used))
+        return {"id": test.id, "points": points, "message": message, "replaced": self.replaced}
 
 
-def _precious(module: str) -> bool:
-    return (
-        module in ("builtins", "math", "random", "numpy", "torch", "torch.nn.functional", "torch.testing")
-        or module.partition(".")[0] == "minilib"
-    )
+def attempt(scope: dict[str, Any], locked: frozenset[str], task: Task, source: str, emit: Callable[[dict], None]) -> None:
+    """Run the answer ``source`` to ``task`` and its tests in ``scope``; ``emit`` gets one finding a test cell, and what was printed."""
+    with Attempt(scope, locked, task, source) as answer:
+        for test in task.tests:
+            emit(answer.test(test))
+    emit({"output": answer.out.getvalue()})
 
 
 class Runner:
     """An exercise ready to be answered: the source's locked cells have run, once, in this process."""
 
-    def __init__(self, source: dict):
+    def __init__(self, source: dict | Exercise):
         import torch
 
         torch.set_num_threads(1)
-        self.exercise: Exercise = parse(source)
+        self.exercise: Exercise = source if isinstance(source, Exercise) else parse(source)
         self.scope: dict[str, Any] = {"__name__": "__main__", "__builtins__": builtins}
         self.locked = frozenset(name for name, _ in self.exercise.locked) | {t.id for task in self.exercise.tasks for t in task.tests}
         seed()

@@ -14,6 +14,7 @@ values. A window of the validation or test part may *read* rows from before its 
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from torch.nn import functional as F_
 
 from minilib.attention import attention
 from minilib.data.series import Series, hourly7
+from minilib.informer import Distil, prob_sparse_attention
 from minilib.layers import sinusoids
 from minilib.training import Run, fit
 
@@ -145,7 +147,7 @@ def full_attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, kee
     return attention(q, k, v, causal=causal, keep=keep)
 
 
-ATTENTION = {"full": full_attention}  # by name, each (q, k, v, causal=, keep=) on (B, H, L, D/H); lesson 16 adds ProbSparse
+ATTENTION = {"full": full_attention, "prob": prob_sparse_attention}  # by name, each (q, k, v, causal=, keep=) on (B, H, L, D/H)
 
 
 class SelfAttention(nn.Module):
@@ -205,16 +207,21 @@ class InvertedEmbedding(nn.Module):
 
 
 class InvertedEncoder(nn.Module):
-    """L layers and a last norm over tokens in any number and order; ``mixer()`` makes the mixer of one layer, or is None."""
+    """L layers and a last norm over tokens in any number and order; ``mixer()`` makes the mixer of one layer, or is None.
 
-    def __init__(self, mixer: Callable[[], nn.Module] | None, D: int, F: int | None, L: int):
+    ``distil`` halves the number of tokens between two layers (for tokens with an order: hours).
+    """
+
+    def __init__(self, mixer: Callable[[], nn.Module] | None, D: int, F: int | None, L: int, *, distil: bool = False):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(mixer() if mixer else None, D, F) for _ in range(L))
+        self.distil = nn.ModuleList(Distil(D) for _ in range(L - 1) if distil)
         self.norm = nn.LayerNorm(D)
 
-    def forward(self, z: Float[Tensor, "b n d"], keep: list[Tensor] | None = None) -> Float[Tensor, "b n d"]:
-        for layer in self.layers:
+    def forward(self, z: Float[Tensor, "b n d"], keep: list[Tensor] | None = None) -> Float[Tensor, "b m d"]:
+        for layer, between in zip_longest(self.layers, self.distil):
             z = layer(z, keep)
+            z = z if between is None else between(z)
         return self.norm(z)
 
 
@@ -271,19 +278,21 @@ class DecoderLayer(nn.Module):
 
 
 class InformerShell(nn.Module):
-    """Encoder–decoder with one token an hour; with full attention the vanilla transformer that iTransformer is compared with.
+    """Encoder–decoder with one token an hour: Informer with ``attn="prob", distil=True``, by default the vanilla transformer.
 
     The decoder starts from the last ``label`` values of the look-back and S zeros under the true future marks, and emits the whole horizon
     in one pass (Zhou et al. 2020, §3.4).
     """
 
-    def __init__(self, N: int, T: int, S: int, label: int, D: int, H: int, F: int, enc: int, dec: int, *, attn: str = "full"):
+    def __init__(
+        self, N: int, T: int, S: int, label: int, D: int, H: int, F: int, enc: int, dec: int, *, attn: str = "full", distil: bool = False
+    ):
         super().__init__()
         if not 0 < label <= T:
             raise ValueError(f"the label must lie between 1 and T = {T} hours, got {label}")
         self.S, self.label = S, label
         self.embed_past, self.embed_start = TimeEmbedding(N, D), TimeEmbedding(N, D)
-        self.encoder = InvertedEncoder(lambda: SelfAttention(D, H, attn=attn), D, F, enc)  # the same layers, over hours
+        self.encoder = InvertedEncoder(lambda: SelfAttention(D, H, attn=attn), D, F, enc, distil=distil)  # over hours
         self.decoder = nn.ModuleList(DecoderLayer(D, H, F, attn) for _ in range(dec))
         self.norm, self.head = nn.LayerNorm(D), nn.Linear(D, N)
 

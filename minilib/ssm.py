@@ -3,6 +3,7 @@
 ``Mamba``       the block (Gu and Dao 2023, §3.4, Fig. 3), with what is selective chosen by ``select``
 ``MambaLM``     embedding, n × [h ← h + Mamba(RMSNorm(h))], norm, head
 ``MambaCache``  what a block remembers of the past: its size does not grow with it
+``BiMamba``     two blocks, one from either end, and their sum: for tokens without an order
 ``s4d_lti``     the time-invariant layer (S4D) as one convolution: no choice depends on the token
 ``selective_scan``, ``selective_scan_step``   re-exported from ``minilib.kernels.selective_scan``
 
@@ -23,7 +24,7 @@ from torch.nn import functional as F
 from minilib.kernels.selective_scan import selective_scan, selective_scan_step
 from minilib.layers import RMSNorm
 
-__all__ = ["SELECTIVE", "Mamba", "MambaCache", "MambaLM", "s4d_lti", "selective_scan", "selective_scan_step"]
+__all__ = ["SELECTIVE", "BiMamba", "Mamba", "MambaCache", "MambaLM", "s4d_lti", "selective_scan", "selective_scan_step"]
 
 SELECTIVE = ("delta", "B", "C")
 
@@ -109,7 +110,7 @@ class Mamba(nn.Module):
         """A whole sequence from its beginning."""
         u, z = self.in_proj(x).chunk(2, dim=-1)
         u = self._convolve(F.pad(u, (0, 0, self.d_conv - 1, 0)))
-        if not self.select:
+        if self.dt_bias is not None and self.B is not None and self.C is not None:  # nothing is selective
             y = s4d_lti(u, F.softplus(self.dt_bias), self.A, self.B, self.C, self.D, discretize=self.discretize)
         else:
             y = self._scan(u)
@@ -158,8 +159,29 @@ class Mamba(nn.Module):
 
     def _scan(self, u: Tensor, h0: Tensor | None = None, *, return_state: bool = False):
         delta, B, C = self._coefficients(u)
-        how = {"method": self.method, "chunk": self.chunk, "discretize": self.discretize}
-        return selective_scan(u, delta, self.A, B, C, self.D, h0, return_state=return_state, **how)
+        return selective_scan(
+            u, delta, self.A, B, C, self.D, h0,
+            method=self.method, chunk=self.chunk, discretize=self.discretize, return_state=return_state,
+        )  # fmt: skip
+
+
+class BiMamba(nn.Module):
+    """(B, N, M) → (B, N, M): y = forward_block(x) + flip(backward_block(flip(x))), flipped along the axis of the N tokens.
+
+    Every output depends on every input, and still on their order: influence fades with the distance. Two blocks with weights of their own,
+    no residual, no norm. The defaults are those of S-Mamba (Wang et al. 2024, arXiv 2403.11144), not of ``Mamba``.
+
+    Args:
+        d_state, d_conv, expand: as in ``Mamba``, of both blocks.
+        block: further arguments of ``Mamba``.
+    """
+
+    def __init__(self, d_model: int, d_state: int = 16, d_conv: int = 2, expand: int = 1, **block):
+        super().__init__()
+        self.forward_block, self.backward_block = (Mamba(d_model, d_state, d_conv, expand, **block) for _ in range(2))
+
+    def forward(self, x: Float[Tensor, "b n m"]) -> Float[Tensor, "b n m"]:
+        return self.forward_block(x) + self.backward_block(x.flip(1)).flip(1)
 
 
 def s4d_lti(
@@ -206,8 +228,9 @@ class MambaLM(nn.Module):
         if tied:
             self.head.weight = self.embedding.weight
         for mixer in self.mixers:  # each layer adds to the residual stream; together they should not grow it
-            nn.init.kaiming_uniform_(mixer.out_proj.weight, a=math.sqrt(5))
-            mixer.out_proj.weight.data /= math.sqrt(n_layer)
+            weight: Tensor = mixer.out_proj.weight  # type: ignore[union-attr, assignment]
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+            weight.data /= math.sqrt(n_layer)
 
     def forward(self, tokens: Int[Tensor, "b l"]) -> Float[Tensor, "b l v"]:
         h = self.embedding(tokens)
@@ -220,7 +243,8 @@ class MambaLM(nn.Module):
     ) -> tuple[Float[Tensor, "b l v"], list[MambaCache]]:
         """Logits of the tokens that follow ``caches`` (None: from the beginning), and one cache a layer after them."""
         h, after = self.embedding(tokens), []
-        for norm, mixer, cache in zip(self.norms, self.mixers, caches or [None] * len(self.mixers), strict=True):
+        before: list[MambaCache] | list[None] = caches or [None] * len(self.mixers)
+        for norm, mixer, cache in zip(self.norms, self.mixers, before, strict=True):
             y, cache = mixer.prefill(norm(h), cache)
             h = h + y
             after.append(cache)

@@ -31,7 +31,7 @@ def induction_heads(
 
 def selective_copying(
     generator: torch.Generator, B: int, L: int = 32, M: int = 4, *, kinds: int = 8
-) -> tuple[Int[Tensor, "B L+M"], Int[Tensor, "B M"]]:
+) -> tuple[Int[Tensor, "B T"], Int[Tensor, "B M"]]:
     """``L`` positions of noise (0) with ``M`` data tokens (2 … ``kinds`` + 1) at random places, then ``M`` queries (1).
 
     Returns:

@@ -159,8 +159,8 @@ class _SelectiveScan(torch.autograd.Function):
                 du[now], dB[now] = (g * w * BB.unsqueeze(-1)).sum(-2), (g * w * uu.unsqueeze(-2)).sum(-1)
             else:
                 gB = (BB.unsqueeze(-2) @ g).squeeze(-2)
-                d_delta[now] = torch.addcmul(torch.einsum("lbnd,nd->lbd", dz, A), gB, uu)
-                dA += torch.einsum("lbnd,lbd->nd", dz, dt)
+                d_delta[now] = torch.addcmul((dz * A).sum(-2), gB, uu)
+                dA += (dz * dt.unsqueeze(-2)).sum((0, 1))
                 du[now], dB[now] = dt * gB, (g @ (dt * uu).unsqueeze(-1)).squeeze(-1)
         return torch.addcmul(du, D, dy), d_delta, dA, dB, dC, (u * dy).sum((0, 1)), p, None, None, None
 

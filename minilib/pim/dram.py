@@ -4,13 +4,14 @@
 ``delays``      the constraint table: how many cycles must lie between two commands
 ``Channel``     16 banks in lockstep: the open row, and the earliest cycle of every command
 
-All channels execute the same stream (one of them also takes the K row of the new token while the others wait), so one ``Channel`` stands
-for all of them. Times inside are whole cycles of ``tCK``. Commands: ``ACT`` opens a row in all banks, ``PRE`` closes it, ``MAC`` multiplies
-one column (32 B = 16 BF16 values) a bank with the channel's buffer, ``WR`` writes and ``RD`` reads a column through the pins, ``WRGB`` fills
-32 B of the buffer, ``RDMAC`` reads 16 accumulators, ``REF`` refreshes.
+All channels execute the same stream (one of them also takes the K row of the new token while the others wait), so one ``Channel``
+stands for all. Times inside are whole cycles of ``tCK``. Commands: ``ACT`` opens a row in all banks, ``PRE`` closes it, ``MAC`` multiplies
+one column (32 B = 16 BF16 values) a bank with the channel's buffer, ``WR`` writes and ``RD`` reads a column through the pins, ``WRGB``
+fills 32 B of the buffer, ``RDMAC`` reads 16 accumulators, ``REF`` refreshes.
 
-Source: Wu, Wang and Lu 2023 (arXiv 2310.09385), the sections on the PIM package and the simulator. Figures marked "(unverified)" are recalled from the paper's tables and not checked;
-"[S]" is the public AiM simulator built on Ramulator 2 (``GDDR6.cpp``); "[ours]" is a choice of this course.
+Source: Wu, Wang and Lu 2023 (arXiv 2310.09385), the sections on the PIM package and the simulator. "[P]" is stated in the paper's texts;
+figures marked "(unverified)" are recalled from its tables and not checked; "[S]" is the public AiM simulator built on Ramulator 2
+(``GDDR6.cpp``); "[ours]" is a choice of this course.
 """
 
 import math

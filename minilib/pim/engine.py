@@ -26,11 +26,11 @@ COUNTED = ("ACT", "PRE", "MAC", "RD", "WR", "WRGB", "RDMAC", "REF", "ACT1", "WR1
 
 
 class Record(NamedTuple):
-    """A line of a trace: ``count`` commands, the first at cycle ``time``, ``step`` cycles apart. −1 stands for all channels or banks."""
+    """A line of a trace: ``n`` commands, the first at cycle ``time``, ``step`` cycles apart. −1 stands for all channels or banks."""
 
     time: int
     command: str
-    count: int
+    n: int
     step: int
     channel: int
     bank: int
@@ -46,7 +46,8 @@ def schedule(commands: Sequence[str], dram: DramConfig) -> list[int]:
 
 def tick_schedule(commands: Sequence[str], dram: DramConfig) -> list[int]:
     """The same by the definition: at every tick of the clock, ask of the next command whether all delays have passed."""
-    table, times, last, clock = delays(dram), [], {}, 0
+    table, times, clock = delays(dram), [], 0
+    last: dict[str, int] = {}
     for command in commands:
         while any(clock < then + table[other].get(command, 1) for other, then in last.items()):
             clock += 1
@@ -60,7 +61,8 @@ class EventQueue:
     """Units at work, by the cycle at which they are done (the paper's ``next_time``)."""
 
     def __init__(self) -> None:
-        self.clock, self._heap = 0, []
+        self.clock = 0
+        self._heap: list[tuple[int, str]] = []
 
     def at(self, time: int, unit: str) -> None:
         """The unit is in state Process until ``time``."""
@@ -94,7 +96,7 @@ class Engine:
         self.interval = self.due = dram.cycles(dram.tREFI)
         self.counts = dict.fromkeys(COUNTED, 0)
         self.waited = 0  # cycles in which the channels waited for the ASIC
-        self.spans: list[tuple[str, str, int, int]] = []  # unit, what, from, to
+        self.spans: list[tuple[str, str, int, int]] = []  # with a trace: unit, what, from, to
         self.base = 0
 
     def run(self, block: Block, base: int = 0) -> int:
@@ -107,10 +109,9 @@ class Engine:
 
     def begin(self, block: Block, base: int) -> None:
         """Fetch: the ASIC starts with the operations that open the block."""
-        channel, self.start, self.base = self.channel, self.queue.clock, base
-        channel.now = max(channel.now, self.start - 1)
-        if channel.row is not None:
-            channel.row = OTHER
+        self.start, self.base = self.queue.clock, base
+        if self.channel.row is not None:
+            self.channel.row = OTHER
         self.asic, self.depth, self.held = self.start, block.depth, 0
         self.results, done = [], self.start
         for cycles in block.asic:
@@ -121,11 +122,11 @@ class Engine:
 
     def earliest(self, instruction: Instruction) -> int:
         """No command of the instruction comes before this cycle."""
-        now = self.channel.now + 1
+        now = max(self.channel.now + 1, self.start)
         return now if instruction.wait < 0 else max(now, self.results[instruction.wait])
 
     def refresh(self, coming: int) -> None:
-        """Refresh as often as it is due before the cycle ``coming``."""
+        """Refresh as often as it is due before the cycle ``coming``, at the moment it is due if the channels are idle then."""
         while self.due <= coming:
             if self.channel.row is not None:
                 self._issue("PRE", 1, at=self.due)
@@ -136,10 +137,9 @@ class Engine:
     def execute(self, instruction: Instruction) -> None:
         """Issue the commands of one instruction, and give the ASIC its job."""
         op, row, column, n, job, wait, _, out = instruction
-        channel, at = self.channel, 0
-        if wait >= 0:
-            at = self.results[wait]
-            self.waited += max(0, at - channel.now - 1)
+        channel, at = self.channel, self.start
+        if wait >= 0 and (at := self.results[wait]) > channel.now:
+            self.waited += at - max(channel.now + 1, self.start)
         single = op == "WRK"
         for command, count in expand(op, row, n, channel.row, closed_page=self.closed_page):
             self._issue(command, count, at, single, row, column, out)
@@ -151,6 +151,8 @@ class Engine:
         if job:
             if self.overlap:
                 self.asic = (self.asic if self.asic > channel.busy else channel.busy) + job
+                if self.trace is not None:
+                    self.spans.append(("ASIC", "results", self.asic - job, self.asic))
             else:
                 self.held += job
 
@@ -180,8 +182,8 @@ class Engine:
             self.spans.append(("PIM", block.name, self.start, busy))
             if self.results:
                 self.spans.append(("ASIC", "softmax" if block.instructions else "LN", self.start, self.results[-1]))
-            if self.asic > self.start:
-                self.spans.append(("ASIC", block.name, busy if self.held else self.start, self.asic + block.depth))
+            if self.asic > self.start:  # what is left when the banks are done, and the pipeline
+                self.spans.append(("ASIC", block.name, self.asic - self.held, self.asic + block.depth))
         return end
 
 
@@ -202,13 +204,14 @@ def replay(engine: Engine, block: Block, base: int = 0) -> int:
     engine.begin(block, base)
     i = 0
     while i < len(block.instructions):
-        t = engine.channel.now + 1
+        t = max(engine.channel.now + 1, engine.start)
         key = (i, _relative(engine, block, t))
         stretch = block.memo.get(key)
         if stretch is None:
             stretch = block.memo[key] = _work_out(engine, block, i, t)
         j = bisect_left(stretch.begins, engine.due - t)
-        _resume(engine, stretch.states[j], t)
+        if j:
+            _resume(engine, stretch.states[j], t)
         i += j
         if i < len(block.instructions):
             engine.refresh(engine.earliest(block.instructions[i]))

@@ -2,9 +2,9 @@
 
 *Weights* ``W`` (K × N): output n belongs to bank ``n mod units``; a bank holds its outputs one after the other, each contiguous along K, in
 chunks of one row of inputs (what the buffer holds): chunk by chunk, output by output. Q, K and V of all heads are one matrix d × 3d.
-*K cache*, row-major: all heads of a token lie in one bank, whole heads a row, ``⌈heads / heads a row⌉`` rows; tokens are dealt over channels,
-then banks. *V cache*, column-major: output j belongs to bank ``j mod units`` and its column holds 16 consecutive tokens, so the 16 lanes of
-a MAC unit reduce over tokens. Space for ``reserve`` tokens is set aside in advance.
+*K cache*, row-major: all heads of a token lie in one bank, whole heads a row, ``⌈heads / heads a row⌉`` rows; tokens are dealt over
+channels, then banks. *V cache*, column-major: output j belongs to bank ``j mod units`` and its column holds 16 consecutive tokens, so the
+16 lanes of a MAC unit reduce over tokens. Space for ``reserve`` tokens is set aside in advance.
 
 ``Mapping``     addresses and their inverses, capacity, and ``layer(T)``: the blocks of one layer for one token
 ``vmm``         the instructions of one vector–matrix product
@@ -232,7 +232,7 @@ class Mapping:
                 made.append(Instruction("WRGB", n=n, wait=last_head, out=slot))
                 made.append(Instruction("MAC", self.v_base + slot * self.v_rows + part, 0, n))
                 made.append(Instruction("RDMAC", out=slot, job=self._cycles(add=dram.units) if part else 0))
-        return [self._scores(T), self._block("PV", made, [self._cycles(multiply=SOFTMAX * T)] * h, memo=("PV", T, self.reserve))]
+        return [self._scores(T), self._block("PV", made, [self._cycles(multiply=SOFTMAX * T)] * h)]
 
     def _attention_v_row(self, T: int) -> list[Block]:
         """The ablation: V's lanes hold different outputs, so V travels to the ASIC, which multiplies."""

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["GPT", "MODELS", "ModelShape", "find_model"]
+__all__ = ["GPT", "MODELS", "Layer", "ModelShape", "find_model"]
 
 
 @dataclass(frozen=True)
@@ -77,29 +77,38 @@ def find_model(name: str) -> ModelShape:
     raise ValueError(f"unknown model {name!r}; the nearest is {near} (known: {', '.join(MODELS)})")
 
 
+class Layer(nn.Module):
+    """A pre-norm block; its parts carry the names that the simulator loads them by."""
+
+    def __init__(self, d: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.ln1, self.qkv, self.proj = nn.LayerNorm(d), nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.ln2, self.up, self.down = nn.LayerNorm(d), nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+
+    def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        q, k, v = self.qkv(self.ln1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.proj(attended.transpose(1, 2).flatten(2))
+        return x + self.down(F.gelu(self.up(self.ln2(x)), approximate="tanh"))
+
+
 class GPT(nn.Module):
     """A GPT of the given shape on ``vocabulary`` tokens and at most ``context`` positions."""
 
     def __init__(self, shape: ModelShape, vocabulary: int = 256, context: int = 128):
         super().__init__()
-        d = shape.d
         self.shape, self.context = shape, context
-        self.tokens, self.positions = nn.Embedding(vocabulary, d), nn.Embedding(context, d)
-        self.blocks = nn.ModuleList()
-        for _ in range(shape.layers):
-            parts = {"ln1": nn.LayerNorm(d), "qkv": nn.Linear(d, 3 * d), "proj": nn.Linear(d, d)}
-            parts |= {"ln2": nn.LayerNorm(d), "up": nn.Linear(d, 4 * d), "down": nn.Linear(4 * d, d)}
-            self.blocks.append(nn.ModuleDict(parts))
-        self.norm = nn.LayerNorm(d)
+        self.tokens, self.positions = nn.Embedding(vocabulary, shape.d), nn.Embedding(context, shape.d)
+        self.blocks = nn.ModuleList(Layer(shape.d, shape.heads) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.d)
         for name, p in self.named_parameters():
-            if p.ndim == 2:  # GPT-2's start: 0.02, and less on the way back into the residual stream
-                nn.init.normal_(p, std=0.02 / (2 * shape.layers) ** 0.5 if "proj" in name or "down" in name else 0.02)
+            if p.ndim == 2:  # GPT-2's start (0.02 at its width), and less on the way back into the residual stream
+                std = 0.5 * shape.d**-0.5
+                nn.init.normal_(p, std=std / (2 * shape.layers) ** 0.5 if "proj" in name or "down" in name else std)
 
     def forward(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b t v"]:
-        x = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1]))
+        x = self.tokens(tokens) + self.positions(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
-            q, k, v = block["qkv"](block["ln1"](x)).unflatten(-1, (3, self.shape.heads, -1)).permute(2, 0, 3, 1, 4)
-            attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + block["proj"](attended.transpose(1, 2).flatten(2))
-            x = x + block["down"](F.gelu(block["up"](block["ln2"](x)), approximate="tanh"))
+            x = block(x)
         return self.norm(x) @ self.tokens.weight.T

@@ -1,0 +1,73 @@
+"""What was done to a notebook besides answering it, and what in an answer an instructor should look at.
+
+``mended``       puts back removed, doubled and retyped cells, so that one of them costs its own points only; says what was changed
+``suspicious``   names in an answer that no task needs: they cost nothing, they are listed
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from typing import Any
+
+from course.assemble import ExerciseError, grade_id, is_answer
+
+MODULES = {
+    *("gc", "inspect", "ctypes", "atexit", "signal", "subprocess", "socket", "threading"),
+    *("multiprocessing", "urllib", "requests", "IPython"),
+}
+NAMES = {
+    *("get_ipython", "_getframe", "settrace", "setprofile", "_exit", "fork", "get_objects"),
+    *("get_referrers", "f_back", "__subclasses__", "__code__"),
+}
+
+
+def mended(submitted: Any, released: Any) -> tuple[Any, list[str]]:
+    """The submission with every cell of the release in it once, and what had been changed.
+
+    Raises:
+        ExerciseError: it holds none of the answers' cells: another exercise's notebook.
+    """
+    theirs: dict[str, list[Any]] = {}
+    for cell in submitted["cells"]:
+        if name := grade_id(cell):
+            theirs.setdefault(name, []).append(cell)
+    if not any(grade_id(cell) in theirs for cell in released["cells"] if is_answer(cell)):
+        raise ExerciseError("None of this exercise's cells are in the notebook: is it another lesson's, or was it made anew?")
+    whole, flags = copy.deepcopy(released), []
+    for cell in whole["cells"]:
+        name = grade_id(cell)
+        if not name:
+            continue
+        found = theirs.get(name, [])
+        if not found:
+            flags.append(f"the cell {name} was removed (put back)")
+            continue
+        if len(found) > 1:
+            flags.append(f"the cell {name} is there {len(found)} times (joined)")
+        text = "\n".join(str(one["source"]) for one in found)
+        if not is_answer(cell):
+            flags += [f"the locked cell {name} was edited (put back)"] * (text.strip() != cell["source"].strip())
+        else:
+            flags += [f"the cell {name} was of type {found[0]['cell_type']}"] * (found[0]["cell_type"] != cell["cell_type"])
+            cell["source"] = text
+        before, after = cell["metadata"]["nbgrader"], found[0]["metadata"]["nbgrader"]
+        changed = [key for key in ("points", "grade", "solution", "locked") if before.get(key) != after.get(key)]
+        flags += [f"{' and '.join(changed)} of the cell {name} {'were' if len(changed) > 1 else 'was'} changed (no effect)"] * bool(changed)
+    return whole, flags
+
+
+def suspicious(source: str) -> list[str]:
+    """``uses gc``, ``uses sys._getframe`` … in the order of the answer's text."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found: list[str] = []
+    for node in ast.walk(tree):
+        names = [alias.name.partition(".")[0] for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [(node.module or "").partition(".")[0]] if isinstance(node, ast.ImportFrom) else []
+        found += [f"uses {name}" for name in names if name in MODULES]
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        found += [f"uses {name}"] * (name in NAMES)
+    return list(dict.fromkeys(found))

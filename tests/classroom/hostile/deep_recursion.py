@@ -1,0 +1,9 @@
+"""Recurses until the stack of C is used up. The crash is the task's own."""
+
+POINTS = 3
+ANSWER = r"""import sys
+sys.setrecursionlimit(10**9)
+def f():
+    return f()
+f()
+"""

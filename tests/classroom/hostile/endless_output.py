@@ -1,0 +1,8 @@
+"""Prints without end. What it prints is cut, the loop is stopped."""
+
+POINTS = 3
+SAYS = "longer than"
+NBGRADER = True
+ANSWER = r"""while True:
+    print('x' * 1000)
+"""

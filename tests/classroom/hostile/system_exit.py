@@ -1,0 +1,7 @@
+"""Ends itself with exit code 0, as if all had gone well."""
+
+POINTS = 3
+SAYS = "tries to end the program"
+ANSWER = r"""import sys
+sys.exit(0)
+"""
