@@ -350,7 +350,9 @@ def main() -> None:
     if options.write:
         slopes = growth(HERE)
         text = [
-            "# Kernels beside their peers", "", "Written by `make bench`. Ratio: theirs / ours; medians of CPU time in one run, or peak bytes.",
+            "# Kernels beside their peers",
+            "",
+            "Written by `make bench`. Ratio: theirs / ours; medians of CPU time in one run, or peak bytes.",
             "",
             machine(), "", *lines, "", "## Cost against length", "", "![Seconds a forward pass against length, log-log](growth.png)", "",
             "| form | seconds grow as |", "|---|---|", *[f"| {name} | L^{slope:.2f} |" for name, slope in slopes.items()], "",

@@ -6,7 +6,6 @@ has imported a module before, that module stays as it is.
 
 from pathlib import Path
 
-import beartype
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[2]
