@@ -28,11 +28,13 @@ lab: .venv/learner$(STAMP)
 	course lab $(LESSON)
 
 test: .venv/developer$(STAMP)
-	$(PYTEST) tests
+	$(PYTEST) tests --ignore=tests/classroom
 	$(PYTEST) --nbval-lax --nbval-current-env chapters solutions
 
 test-all: test
-	COURSE_ALL=1 COURSE_LONG=1 $(PYTEST) tests/browser tests/classroom
+	COURSE_ALL=1 $(PYTEST) tests/browser
+	COURSE_LONG=1 $(PYTEST) tests/classroom
+	COURSE_THOROUGH=1 $(PYTEST) tests/library
 	python tests/mutants --all
 
 quick: .venv/developer$(STAMP)

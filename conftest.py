@@ -21,7 +21,7 @@ atexit.register(shutil.rmtree, os.environ["COURSE_DATA"], ignore_errors=True)
 # Left out: rooms that take anything and say in words what is wrong with it, and kernels, whose Triton functions are no Python to wrap.
 PLAIN = ("__init__", "check", "claims", "explore", "show")
 ROOMS = [path.stem for path in sorted((Path(__file__).parent / "minilib").glob("*.py")) if path.stem not in PLAIN]
-install_import_hook([f"minilib.{room}" for room in (*ROOMS, "data")], "beartype.beartype")
+install_import_hook([f"minilib.{room}" for room in ROOMS], "beartype.beartype")
 
 # Tables hold measured figures, which differ from machine to machine; the text beside them holds the verdicts and is compared.
 MEASURED = ("text/html", "application/vnd.course.claims+json", "image/svg+xml")

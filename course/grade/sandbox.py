@@ -82,12 +82,14 @@ def command(argv: list[str], limits: Limits, *, writable: Path | None = None) ->
             words += ["--symlink", os.readlink(f"/{name}"), f"/{name}"]
         else:
             words += ["--ro-bind-try", f"/{name}", f"/{name}"]
+    # its own /tmp comes first: the course or its environment may lie in the host's
+    words += ["--size", bound, "--perms", "1777", "--tmpfs", "/tmp", "--size", bound, "--perms", "1777", "--tmpfs", HOME]
     for path in [*(f"/etc/{name}" for name in ETC), *_readable()]:
         for parent in reversed(Path(path).parents[:-1]):
-            words += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap would make them for the grader alone
+            if str(parent) not in ("/tmp", HOME):
+                words += ["--perms", "0755", "--dir", str(parent)]  # bubblewrap would make them for the grader alone
         words += ["--ro-bind-try", path, path]
     words += ["--proc", "/proc", "--dev", "/dev", "--size", bound, "--perms", "1777", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    words += ["--size", bound, "--perms", "1777", "--tmpfs", "/tmp", "--size", bound, "--perms", "1777", "--tmpfs", HOME]
     if writable:
         words += ["--bind", str(writable), str(writable)]
     words += ["--remount-ro", "/", "--chdir", HOME, "--cap-drop", "ALL"]

@@ -1,6 +1,7 @@
 """A small course in a temporary folder, and a way to type commands at it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -111,4 +112,7 @@ class Course:
         """`python -m course …` in a process of its own."""
         command = [sys.executable, "-m", "course", *words]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.root, env={**os.environ, **env}, text=True, stdout=pipe, stderr=pipe)
+        listen = (
+            None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+        )  # a job in the background ignores it
+        return subprocess.Popen(command, cwd=self.root, env={**os.environ, **env}, text=True, stdout=pipe, stderr=pipe, preexec_fn=listen)
