@@ -15,8 +15,8 @@ EXECUTING := tests/answers tests/browser tests/classroom tests/exercises tests/m
 .PHONY: help lab test test-all quick lesson exercises mutants bench all-lessons
 help:
 	@echo "make lab              open the course in JupyterLab (LOCKED=1: with the versions of the stored outputs)"
-	@echo "make test             every test, all lessons executed"
-	@echo "make test-all         the rest as well, for hours: all mutants, every explorer, long grading"
+	@echo "make test             all lessons executed, all exercises and answers graded"
+	@echo "make test-all         the rest as well, for hours: all mutants, every explorer, the classroom"
 	@echo "make quick            the tests that execute no lesson"
 	@echo "make lesson LESSON=13 execute one lesson and print its claims table"
 	@echo "make exercises        regenerate exercises/ from solutions/"
