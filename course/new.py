@@ -27,7 +27,7 @@ title = "{title}"
 authors = "First, Second"
 year = 2025
 arxiv = "0000.00000"
-requires = []
+requires = ["00_start/01_the_transformer"]
 introduces = []
 minutes = 60
 difficulty = 3
@@ -111,6 +111,7 @@ def _lesson(syllabus: Syllabus, number: int, slug: str, chapter: str) -> tuple[L
         number=number,
         authors="First, Second",
         year=2025,
+        requires=("00_start/01_the_transformer",),
     )
     return new, ENTRY.format(number=number, slug=stem, chapter=chapter, title=title)
 

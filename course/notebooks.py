@@ -41,6 +41,8 @@ def read(path: Path) -> "NotebookNode":
         raise CourseError(f"{name} may not be read: check its permissions.") from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise CourseError(f"{name} is not a notebook: the file is not JSON; restore it, or save it again from JupyterLab.") from None
+    except RecursionError:
+        raise CourseError(f"{name} is not a notebook: its JSON is nested too deeply.") from None
     if not isinstance(raw, dict) or "nbformat" not in raw:
         raise CourseError(f"{name} is not a notebook: it is JSON, but names no notebook format.")
     if raw["nbformat"] != 4:

@@ -9,15 +9,15 @@ The official code calls the factor that acts first ``L``; here R acts first, as 
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 from torch import Tensor
 
 from minilib.kernels.backend import choose, jit, need, next_power_of_2, tl
 
 
 def monarch(
-    x: Float[Tensor, "*n d"], L: Float[Tensor, "b b b"], R: Float[Tensor, "b b b"], *, backend: str = "auto"
-) -> Float[Tensor, "*n d"]:
+    x: Inexact[Tensor, "*n d"], L: Inexact[Tensor, "b b b"], R: Inexact[Tensor, "b b b"], *, backend: str = "auto"
+) -> Inexact[Tensor, "*n d"]:
     """``M x`` for every vector of ``x``.
 
     Raises:
@@ -37,7 +37,7 @@ def monarch(
             return monarch_fast(x, L, R)
 
 
-def monarch_dense(L: Float[Tensor, "b b b"], R: Float[Tensor, "b b b"]) -> Float[Tensor, "n n"]:
+def monarch_dense(L: Inexact[Tensor, "b b b"], R: Inexact[Tensor, "b b b"]) -> Inexact[Tensor, "n n"]:
     """The matrix itself, entry by entry: the definition."""
     b = len(L)
     return torch.einsum("pik,kpj->ipjk", L, R).reshape(b * b, b * b)  # p = i0, i = i1, k = j0, j = j1

@@ -74,11 +74,16 @@ def school(tmp_path_factory):
     for path, text in files.items():
         (root / "repository" / path).parent.mkdir(parents=True, exist_ok=True)
         (root / "repository" / path).write_text(text, encoding="utf-8")
-    os.environ["COURSE_ROOT"] = str(root / "repository")
-    course("grade", "init", str(root / "class"), cwd=root)
-    course("grade", "assign", "98", "--as", "hw1", "--due", "2027-01-01 12:00", cwd=root / "class")
-    yield root / "repository", root / "class"
-    os.environ.pop("COURSE_ROOT", None)
+    here = {"COURSE_ROOT": str(root / "repository")}
+    course("grade", "init", str(root / "class"), cwd=root, env=here)
+    course("grade", "assign", "98", "--as", "hw1", "--due", "2027-01-01 12:00", cwd=root / "class", env=here)
+    return root / "repository", root / "class"
+
+
+@pytest.fixture(autouse=True)
+def in_the_school(school, monkeypatch):
+    """Only while a test of this folder runs: other tests of the same process live in the real course."""
+    monkeypatch.setenv("COURSE_ROOT", str(school[0]))
 
 
 @dataclass
