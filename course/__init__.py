@@ -4,7 +4,12 @@
 """
 
 import os
+import sys
 from pathlib import Path
+
+# nbformat imports jsonschema, which imports this checker of internationalised addresses, which compiles a grammar for seconds at each
+# start of a process. Notebooks need no such check, and jsonschema does without where the package cannot be imported.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
 def root() -> Path:
