@@ -23,8 +23,8 @@ class Text:
     """A tokenised text in two parts that share no block: ``train`` and ``heldout``, each a list of contiguous runs of tokens."""
 
     vocabulary: list[str]
-    train: list[Int[Tensor, "l"]]
-    heldout: list[Int[Tensor, "l"]]
+    train: list[Int[Tensor, "_"]]
+    heldout: list[Int[Tensor, "_"]]
 
     @property
     def unknown(self) -> int:
