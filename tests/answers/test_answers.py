@@ -63,7 +63,7 @@ def test_solution_scores_full(lesson, bench):
 
 
 def test_tests_take_a_second(lesson, bench):
-    """All tests of an exercise: 1 s of CPU time by the contract. Slow and busy machines take four times as long, so only a slip fails here."""
+    """1 s of CPU time by the contract. Slow and busy machines take four times as long, so only a slip fails here."""
     b = bench(lesson)
     if (took := b.inline()[0]) > 10:
         pytest.fail(f"{b.solution.name}: the solution and its tests take {took:.1f} s of CPU time, 1 s is the budget; use smaller inputs.")
