@@ -53,7 +53,8 @@ class Lab:
         workspace = notebook.removesuffix(".ipynb")  # one each, or JupyterLab opens again what was open before
         page.goto(f"{self.address}/lab/workspaces/{workspace}/tree/{notebook}?token={self.token}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
-        page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
+        # the notebook's own indicator says idle before the kernel is connected, and a cell run then is dropped without a word
+        page.locator("#jp-main-statusbar").get_by_text("(ipykernel) | Idle").wait_for()
         return page
 
 
