@@ -7,7 +7,8 @@ values. A window of the validation or test part may *read* rows from before its 
 ``ForecastData``  windows by index            ``EncoderLayer``      post-norm layer around any mixer
 ``evaluate``      scores of a forecaster      ``InvertedEncoder``   layers over variate tokens
 ``train``         the protocol's training     ``ITransformer``      Liu et al. 2023, arXiv 2310.06625
-``fit_linear``, ``seasonal_naive``            ``InformerShell``     encoder–decoder over time tokens, Zhou et al. 2020, arXiv 2012.07436
+``row``           a line of the common table  ``InformerShell``     encoder–decoder over time tokens, Zhou et al. 2020, arXiv 2012.07436
+``fit_linear``, ``seasonal_naive``
 
 ``B`` windows, ``R`` rows (hours), ``T`` look-back, ``S`` horizon, ``N`` variates, ``M`` calendar marks, ``D`` width, ``H`` heads,
 ``F`` width of the FFN, ``P`` label length. A *forecaster* is a function x (B, T, N) → (B, S, N).
@@ -30,7 +31,7 @@ from minilib.training import Run, fit
 
 __all__ = [
     "EncoderLayer", "ForecastData", "InformerShell", "InvertedEmbedding", "InvertedEncoder", "ITransformer", "Scores", "SelfAttention",
-    "evaluate", "fit_linear", "instance_norm", "seasonal_naive", "train",
+    "evaluate", "fit_linear", "instance_norm", "row", "seasonal_naive", "train",
 ]  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------------------------- the protocol
@@ -102,6 +103,12 @@ def train(model: nn.Module, data: ForecastData, *, steps: int, seed: int, lr: fl
         keep_best=True,
         label=type(model).__name__,
     )
+
+
+def row(scores: Sequence[Scores], parameters: int = 0, seconds: Sequence[float] = ()) -> dict[str, float | int | list[float]]:
+    """A line of the table in which lessons 16–19 end (``minilib.results.table``): scores and CPU seconds of training, one a seed."""
+    line = {"test MSE": [s.mse for s in scores], "MAE": [s.mae for s in scores], "parameters": parameters}
+    return line | ({"CPU s": sum(seconds) / len(seconds)} if seconds else {})
 
 
 def seasonal_naive(x: Float[Tensor, "b t n"], S: int, period: int) -> Float[Tensor, "b s n"]:

@@ -29,7 +29,7 @@ def test_every_control_changes_the_picture(browser, lab, lesson):
     page.keyboard.press("Escape")
     run_all(page)
     last = page.locator(".jp-Notebook .jp-Cell").nth(explorers[-1])
-    last.locator("img").first.wait_for(timeout=240_000)
+    last.locator("img").first.wait_for(timeout=600_000)
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     answers = []
     for control in last.locator("[role=slider], select, input[type=checkbox]").all():
@@ -53,6 +53,12 @@ def test_every_control_changes_the_picture(browser, lab, lesson):
     if folder := os.environ.get("COURSE_SCREENSHOTS"):
         last.scroll_into_view_if_needed()
         page.screenshot(path=f"{folder}/{lesson.slug}.png")
+        page.get_by_role("menuitem", name="Settings", exact=True).click()
+        page.get_by_text("Theme", exact=True).first.hover()
+        page.get_by_text("JupyterLab Dark", exact=True).first.click()
+        page.locator('body[data-jp-theme-light="false"]').wait_for()
+        last.scroll_into_view_if_needed()
+        page.screenshot(path=f"{folder}/{lesson.slug}_dark.png")
     page.close()
 
 

@@ -7,6 +7,7 @@ import nbformat
 from contract import LESSONS, PAPERS, SYLLABUS, Cell, Notebook, each, fail, last_name, read
 
 from course.hashing import is_fresh
+from minilib import results
 
 SECTIONS = [
     "The question",
@@ -21,7 +22,7 @@ SECTIONS = [
 OPTIONAL = {"Train it", "Larger run"}
 CLAIMS_MIME = "application/vnd.course.claims+json"
 # minilib that every lesson may use without having built it: it judges, draws, counts, loads and trains, and is never the subject
-SURFACE = {"check", "claims", "count", "data", "explore", "show", "training"}
+SURFACE = {"check", "claims", "count", "data", "explore", "results", "show", "training"}
 SECONDS = re.compile(r"second|elapsed|wall|duration|millis|_ms$|^ms$|_s$|^time$|perf_counter")
 MACHINE = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|usr|opt|Users|private)/\w|\b[A-Z]:\\\w")
 
@@ -267,6 +268,20 @@ def test_stored_outputs_belong_to_this_code(lesson):
         fail(nb, "the code or the minilib it imports has changed since the outputs were stored", f"`course run {lesson.slug} --keep`")
     if nb.metadata["course"].get("scale") != "laptop":
         fail(nb, "only outputs of a laptop run are stored", f"`course run {lesson.slug} --keep` without --scale")
+
+
+@each(LESSONS)
+def test_rows_taken_from_other_lessons_are_still_theirs(lesson):
+    for cell in read(lesson.notebook).cells:
+        for data in (output.get("data", {}) for output in cell.outputs):
+            if results.MIME in data:
+                shown = "".join(data["text/plain"])
+                first_words = {line.split()[0] for line in shown.splitlines() if line.strip()}
+                also = [other.slug for other in LESSONS if other != lesson and other.slug in first_words]
+                also.sort(key=shown.index)
+                now = results._Table({slug: results.stored(slug) for slug in (lesson.slug, *also)})
+                if repr(now) != shown:
+                    fail(cell, "a lesson whose rows are shown here has other results now", f"`course run {lesson.slug} --keep`")
 
 
 @each(LESSONS)
