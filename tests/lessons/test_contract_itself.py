@@ -128,6 +128,16 @@ SLIPS = {
     "no way to the exercise": (rules.test_lesson_leads_to_its_exercise, source("exercises", "course start 13", "the exercise")),
     "two runs mixed": (rules.test_stored_outputs_come_from_one_clean_run, lambda cells: cells["fit"].update(execution_count=3)),
     "the code has changed": (rules.test_stored_outputs_belong_to_this_code, source("step 1", "+ 1", "+ 1.0")),
+    "old rows of another lesson": (
+        rules.test_rows_taken_from_other_lessons_are_still_theirs,
+        lambda cells: cells["fit"].update(
+            outputs=[
+                new_output(
+                    "display_data", data={rules.results.MIME: [["a", [["x", [1.0]]]]], "text/plain": "    x\na  1.00\n17_itransformer  "}
+                )
+            ]
+        ),
+    ),
     "stderr is stored": (
         rules.test_stored_outputs_are_clean,
         lambda cells: cells["fit"].update(outputs=[new_output("stream", name="stderr", text="Warning")]),
