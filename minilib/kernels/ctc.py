@@ -9,15 +9,15 @@ different labels:
 and β runs the same way from the end. The gradient needs no autograd: e^{α_t(s) + β_t(s) − log P} is the probability that the path is in
 state s at frame t, and ∂(−log P)/∂logp_t(v) is minus its sum over the states with label v.
 
-``B`` batch, ``T`` frames, ``U`` labels, ``V`` vocabulary with the blank. Cost: O(B·T·U), T vector steps forward and as many back. There is
-no Triton form: the steps depend on each other and each is a few hundred numbers.
+``B`` batch, ``T`` frames, ``U`` labels, ``V`` vocabulary with the blank. Cost: O(B·T·U), T vector steps forward and as many back, which
+depend on each other: the Triton form gives each sequence to one program, whose threads share the states.
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from minilib.kernels.backend import need
+from minilib.kernels.backend import choose, jit, need, next_power_of_2, tl
 
 NEVER = float("-inf")
 
@@ -48,13 +48,12 @@ def ctc_loss(
     real = torch.arange(y.shape[1], device=y.device) < labels[:, None]
     if bool((y[real] == blank).any()):
         raise ValueError(f"y holds the blank {blank} as a label")
-    if backend == "reference":
+    form = choose(backend, logp)
+    if form == "reference":
         return torch.stack([_one(logp[i], y[i, : int(labels[i])].tolist(), int(frames[i]), blank) for i in range(B)])
-    if backend not in ("auto", "fast"):
-        raise ValueError(f"backend is {backend!r}; this kernel has auto, reference and fast")
     z = torch.full((B, 2 * y.shape[1] + 1), blank, dtype=torch.long, device=y.device)
     z[:, 1::2] = torch.where(real, y, blank)
-    return _CTC.apply(logp, z, frames, labels, blank)
+    return _CTC.apply(logp, z, frames, labels, blank, form)
 
 
 def check_lengths(name: str, lengths: Tensor, B: int, low: int, high: int) -> None:
@@ -82,8 +81,10 @@ def _one(logp: Tensor, y: list[int], T: int, blank: int) -> Tensor:
 
 
 class _CTC(torch.autograd.Function):
+    """Both fast forms: what they gather and scatter is the same, the recursions differ."""
+
     @staticmethod
-    def forward(ctx, logp, z, frames, labels, blank):
+    def forward(ctx, logp, z, frames, labels, blank, form):
         B, T, V = logp.shape
         S = z.shape[1]
         emit = logp.gather(2, z[:, None, :].expand(B, T, S))
@@ -91,34 +92,48 @@ class _CTC(torch.autograd.Function):
         skip[:, 2:] = (z[:, 2:] != blank) & (z[:, 2:] != z[:, :-2])
         state = torch.arange(S, device=z.device)
         ends = (state == 2 * labels[:, None]) | (state == 2 * labels[:, None] - 1)
-        alpha = logp.new_full((B, T, S), NEVER)
-        alpha[:, 0, :2] = emit[:, 0, :2]
-        for t in range(1, T):
-            a = alpha[:, t - 1]
-            alpha[:, t] = emit[:, t] + _sum(a, _right(a, 1), _right(a, 2).masked_fill(~skip, NEVER))
-        last = alpha[torch.arange(B), frames - 1].masked_fill(~ends, NEVER)
-        ctx.save_for_backward(emit, alpha, z, skip, ends, frames, last.logsumexp(1))
-        ctx.V = V
-        return -last.logsumexp(1)
+        alpha = (_alpha_triton if form == "triton" else _alpha)(emit, skip)
+        last = alpha[torch.arange(B, device=z.device), frames - 1].masked_fill(~ends, NEVER)
+        total = last.logsumexp(1)
+        ctx.save_for_backward(emit, alpha, z, skip, ends, frames, total)
+        ctx.V, ctx.form = V, form
+        return -total
 
     @staticmethod
     def backward(ctx, dloss):
         emit, alpha, z, skip, ends, frames, total = ctx.saved_tensors
         B, T, S = emit.shape
-        beta = emit.new_full((B, S), NEVER)  # log-probability of all that follows frame t
-        gamma = torch.zeros_like(emit)
-        possible = total > NEVER
-        for t in range(T - 1, -1, -1):
-            if t + 1 < T:
-                b = beta + emit[:, t + 1]
-                jump = _left(b.masked_fill(~skip, NEVER), 2)
-                beta = _sum(b, _left(b, 1), jump)
-            beta = torch.where((frames - 1 == t)[:, None], torch.where(ends, 0.0, NEVER).to(beta.dtype), beta)
-            beta = torch.where((frames - 1 < t)[:, None], NEVER, beta)
-            gamma[:, t] = torch.where(possible[:, None], (alpha[:, t] + beta - total[:, None]).exp(), 0.0)
-        gamma = gamma.nan_to_num(0.0)
-        grad = emit.new_zeros(B, T, ctx.V).scatter_add(2, z[:, None, :].expand(B, T, S), -gamma * dloss[:, None, None])
-        return grad, None, None, None, None
+        passing = (_passing_triton if ctx.form == "triton" else _passing)(emit, alpha, skip, ends, frames, total)
+        grad = emit.new_zeros(B, T, ctx.V).scatter_add(2, z[:, None, :].expand(B, T, S), -passing * dloss[:, None, None])
+        return grad, None, None, None, None, None
+
+
+# ---------------------------------------------------------------------------------------------------------- all states in one step
+
+
+def _alpha(emit: Tensor, skip: Tensor) -> Tensor:
+    """log-probability of all that leads to each state, its own frame included: (B, T, S)."""
+    alpha = torch.full_like(emit, NEVER)
+    alpha[:, 0, :2] = emit[:, 0, :2]
+    for t in range(1, emit.shape[1]):
+        a = alpha[:, t - 1]
+        alpha[:, t] = emit[:, t] + _sum(a, _right(a, 1), _right(a, 2).masked_fill(~skip, NEVER))
+    return alpha
+
+
+def _passing(emit: Tensor, alpha: Tensor, skip: Tensor, ends: Tensor, frames: Tensor, total: Tensor) -> Tensor:
+    """Probability that the path is in each state at each frame, by β from the last frame: (B, T, S)."""
+    B, T, S = emit.shape
+    beta = emit.new_full((B, S), NEVER)  # log-probability of all that follows frame t
+    passing = torch.zeros_like(emit)
+    for t in range(T - 1, -1, -1):
+        if t + 1 < T:
+            b = beta + emit[:, t + 1]
+            beta = _sum(b, _left(b, 1), _left(b.masked_fill(~skip, NEVER), 2))
+        beta = torch.where((frames - 1 == t)[:, None], torch.where(ends, 0.0, NEVER).to(beta.dtype), beta)
+        beta = torch.where((frames - 1 < t)[:, None], NEVER, beta)
+        passing[:, t] = torch.where((total > NEVER)[:, None], (alpha[:, t] + beta - total[:, None]).exp(), 0.0)
+    return passing.nan_to_num(0.0)
 
 
 def _sum(*terms: Tensor) -> Tensor:
@@ -132,3 +147,71 @@ def _right(x: Tensor, by: int) -> Tensor:
 
 def _left(x: Tensor, by: int) -> Tensor:
     return torch.cat([x[:, by:], x.new_full((len(x), min(by, x.shape[1])), NEVER)], dim=1)
+
+
+# ------------------------------------------------------------------------------------------------------------------------- Triton
+# One program a sequence. A state needs its neighbours' values of the frame before: they pass through memory, with a barrier between the
+# threads' writing and reading.
+
+
+@jit
+def log_sum(a, b, c):
+    """log(eᵃ + eᵇ + eᶜ), −∞ where all three are."""
+    top = tl.maximum(tl.maximum(a, b), c)
+    top = tl.where(top > float("-inf"), top, 0.0)
+    total = tl.exp(a - top) + tl.exp(b - top) + tl.exp(c - top)
+    return tl.where(total > 0, top + tl.log(tl.where(total > 0, total, 1.0)), float("-inf"))
+
+
+@jit
+def _alpha_kernel(EMIT, SKIP, ALPHA, T, S, BLOCK: tl.constexpr):
+    s = tl.arange(0, BLOCK)
+    here, skip = s < S, tl.load(SKIP + tl.program_id(0) * S + s, mask=s < S, other=0) != 0
+    EMIT, ALPHA = EMIT + tl.program_id(0) * T * S + s, ALPHA + tl.program_id(0) * T * S + s
+    tl.store(ALPHA, tl.where(s < 2, tl.load(EMIT, mask=here, other=0.0), float("-inf")), mask=here)
+    for t in range(1, T):
+        tl.debug_barrier()
+        stay = tl.load(ALPHA + (t - 1) * S, mask=here, other=float("-inf"))
+        move = tl.load(ALPHA + (t - 1) * S - 1, mask=here & (s >= 1), other=float("-inf"))
+        jump = tl.load(ALPHA + (t - 1) * S - 2, mask=here & (s >= 2) & skip, other=float("-inf"))
+        tl.store(ALPHA + t * S, tl.load(EMIT + t * S, mask=here, other=0.0) + log_sum(stay, move, jump), mask=here)
+
+
+@jit
+def _passing_kernel(EMIT, ALPHA, SKIP, ENDS, FRAMES, TOTAL, NEXT, PASSING, T, S, BLOCK: tl.constexpr):
+    b, s = tl.program_id(0), tl.arange(0, BLOCK)
+    here = s < S
+    EMIT, ALPHA, PASSING = EMIT + b * T * S + s, ALPHA + b * T * S + s, PASSING + b * T * S + s
+    NEXT = NEXT + b * S + s  # β of the frame after, with what that frame emits
+    skip = tl.load(SKIP + b * S + s + 2, mask=s + 2 < S, other=0) != 0
+    ends = tl.load(ENDS + b * S + s, mask=here, other=0) != 0
+    frames, total = tl.load(FRAMES + b), tl.load(TOTAL + b)
+    beta = tl.where(ends, 0.0, tl.full([BLOCK], float("-inf"), TOTAL.dtype.element_ty))
+    for back in range(0, T):
+        t = T - 1 - back
+        if t < frames:
+            if t < frames - 1:
+                tl.store(NEXT, beta + tl.load(EMIT + (t + 1) * S, mask=here, other=0.0), mask=here)
+                tl.debug_barrier()
+                stay = tl.load(NEXT, mask=here, other=float("-inf"))
+                move = tl.load(NEXT + 1, mask=s + 1 < S, other=float("-inf"))
+                jump = tl.load(NEXT + 2, mask=(s + 2 < S) & skip, other=float("-inf"))
+                beta = log_sum(stay, move, jump)
+                tl.debug_barrier()
+            a = tl.load(ALPHA + t * S, mask=here, other=float("-inf"))
+            tl.store(PASSING + t * S, tl.where(a + beta > float("-inf"), tl.exp(a + beta - total), 0.0), mask=here)
+
+
+def _alpha_triton(emit: Tensor, skip: Tensor) -> Tensor:
+    (B, T, S), alpha = emit.shape, torch.empty_like(emit)
+    _alpha_kernel[(B,)](emit, skip.to(torch.int8), alpha, T, S, BLOCK=next_power_of_2(S))
+    return alpha
+
+
+def _passing_triton(emit: Tensor, alpha: Tensor, skip: Tensor, ends: Tensor, frames: Tensor, total: Tensor) -> Tensor:
+    B, T, S = emit.shape
+    passing, scratch = torch.zeros_like(emit), emit.new_empty(B, S)
+    flags = skip.to(torch.int8), ends.to(torch.int8)
+    total = total.nan_to_num(neginf=0.0)  # where no alignment fits, α + β is −∞ everywhere
+    _passing_kernel[(B,)](emit, alpha, *flags, frames, total, scratch, passing, T, S, BLOCK=next_power_of_2(S))
+    return passing

@@ -56,7 +56,7 @@ def test_every_control_changes_the_picture(browser, lab, lesson):
         page.get_by_role("menuitem", name="Settings", exact=True).click()
         page.get_by_text("Theme", exact=True).first.hover()
         page.get_by_text("JupyterLab Dark", exact=True).first.click()
-        page.locator('body[data-jp-theme-light="false"]').wait_for()
+        page.wait_for_selector('body[data-jp-theme-light="false"]', state="attached")
         last.scroll_into_view_if_needed()
         page.screenshot(path=f"{folder}/{lesson.slug}_dark.png")
     page.close()

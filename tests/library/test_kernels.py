@@ -358,34 +358,51 @@ def ragged(B, T, U, V, seed=0):
     return y, frames, labels
 
 
-@few
-@given(st.integers(1, 3), st.integers(1, 8), st.integers(1, 4), st.integers(2, 5), st.integers(0, 5))
-def test_ctc_equals_its_reference_and_pytorch(B, T, U, V, seed):
-    y, frames, labels = ragged(B, T, U, V, seed)
-    logits = random(B, T, V, dtype=torch.float64)
-    possible = ctc_loss(logits.log_softmax(-1), y, frames, labels) < float("inf")
-    torch_loss = F.ctc_loss(logits.log_softmax(-1).transpose(0, 1), y, frames, labels, reduction="none")
-    assert bool((possible == torch_loss.isfinite()).all())
-    if not bool(possible.any()):
-        return
-    y, frames, labels, logits = y[possible], frames[possible], labels[possible], logits[possible]
-    f = lambda z, backend: ctc_loss(z.log_softmax(-1), y, frames, labels, backend=backend)  # noqa: E731
-    agree(lambda z: f(z, "fast"), lambda z: f(z, "reference"), [logits], 1e-10)
-    agree(
-        lambda z: f(z, "fast"),
-        lambda z: F.ctc_loss(z.log_softmax(-1).transpose(0, 1), y, frames, labels, reduction="none"),
-        [logits],
-        1e-10,
-    )
+@pytest.mark.parametrize("form", FORMS)
+def test_ctc_equals_its_reference_and_pytorch(form):
+    @examples(form)
+    @given(st.integers(1, 3), st.integers(1, 8), st.integers(1, 4), st.integers(2, 5), st.integers(0, 5))
+    def holds(B, T, U, V, seed):
+        for dtype, tolerance in dtypes(form):
+            y, frames, labels = ragged(B, T, U, V, seed)
+            logits = random(B, T, V, dtype=dtype)
+            loss = ctc_loss(logits.log_softmax(-1), y, frames, labels, backend=form)
+            theirs = F.ctc_loss(logits.log_softmax(-1).transpose(0, 1), y, frames, labels, reduction="none")
+            possible = loss < float("inf")
+            assert bool((possible == theirs.isfinite()).all())
+            if not bool(possible.any()):
+                continue
+            y, frames, labels, logits = y[possible], frames[possible], labels[possible], logits[possible]
+            f = lambda z, backend: ctc_loss(z.log_softmax(-1), y, frames, labels, backend=backend)  # noqa: B023, E731
+            g = lambda z: F.ctc_loss(z.log_softmax(-1).transpose(0, 1), y, frames, labels, reduction="none")  # noqa: B023, E731
+            agree(lambda z: f(z, form), lambda z: f(z, "reference"), [logits], tolerance)  # noqa: B023
+            agree(lambda z: f(z, form), g, [logits], tolerance)  # noqa: B023
+
+    holds()
 
 
-@few
-@given(st.integers(1, 3), st.integers(1, 7), st.integers(1, 4), st.integers(2, 4), st.integers(0, 5), st.booleans())
-def test_rnnt_equals_its_reference(B, T, U, V, seed, windowed):
-    y, frames, labels = ragged(B, T, U, V, seed)
-    allow = torch.rand(B, T, U, generator=torch.Generator().manual_seed(seed)) < 0.6 if windowed else None
-    f = lambda z, backend: rnnt_loss(z.log_softmax(-1), y, frames, labels, allow, backend=backend)  # noqa: E731
-    agree(lambda z: f(z, "fast"), lambda z: f(z, "reference"), [random(B, T, U + 1, V, dtype=torch.float64)], 1e-10)
+@pytest.mark.parametrize("form", FORMS)
+def test_ctc_without_any_alignment_is_infinite_and_has_no_gradient(form):
+    logp = random(2, 2, 3).log_softmax(-1).requires_grad_()
+    loss = ctc_loss(logp, torch.tensor([[1, 1], [1, 2]]), torch.tensor([2, 2]), torch.tensor([2, 2]), backend=form)
+    assert loss.isfinite().tolist() == [False, True]  # two equal labels need a blank between them: three frames
+    loss.clamp(max=1e4).sum().backward()
+    assert bool(logp.grad.isfinite().all()) and bool((logp.grad[0] == 0).all()) and bool((logp.grad[1] != 0).any())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rnnt_equals_its_reference(form):
+    @examples(form)
+    @given(st.integers(1, 3), st.integers(1, 7), st.integers(1, 4), st.integers(2, 4), st.integers(0, 5), st.booleans())
+    def holds(B, T, U, V, seed, windowed):
+        y, frames, labels = ragged(B, T, U, V, seed)
+        allow = torch.rand(B, T, U, generator=torch.Generator().manual_seed(seed)) < 0.6 if windowed else None
+        f = lambda z, backend: rnnt_loss(z.log_softmax(-1), y, frames, labels, allow, backend=backend)  # noqa: E731
+        for dtype, tolerance in dtypes(form):
+            z = random(B, T, U + 1, V, dtype=dtype)
+            agree(lambda z: f(z, form), lambda z: f(z, "reference"), [z], 10 * tolerance)
+
+    holds()
 
 
 def test_rnnt_sums_all_paths():
