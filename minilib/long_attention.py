@@ -1,16 +1,29 @@
 """Attention over long sequences: windows, blocks, what can be reached through them, and what they cost (lessons 07–12).
 
 ``B`` batch, ``H`` heads, ``L`` length, ``K`` width of a head, ``w`` window, ``m`` block size.
+
+The frame of the chapter, built in lesson 07: ``token_probe`` asks three questions of one sequence, ``Probe`` is a layer around any mixer
+(B, L, 48) → (B, L, 48), ``train_probe`` trains it, ``read_outs`` scores it, ``kflop`` says what the mixer costs.
 """
 
+import math
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from minilib.count import flops
 from minilib.kernels.window_attention import window_attention
+from minilib.layers import MLP, RMSNorm
+from minilib.training import Run, fit
 
-__all__ = ["attention_pairs", "block_attention", "block_visibility", "orthogonal_gaussian", "reach", "window_attention"]
+__all__ = [
+    "Probe", "attention_pairs", "block_attention", "block_visibility", "kflop", "orthogonal_gaussian", "position_code", "reach",
+    "read_outs", "token_probe", "train_probe", "window_attention",
+]  # fmt: skip
 
 
 def block_visibility(L: int, m: int, back: int = 1) -> Bool[Tensor, "L L"]:
@@ -57,6 +70,84 @@ def attention_pairs(spans: list[None | tuple[int, int]], L: int) -> int:
 
 def orthogonal_gaussian(m: int, d: int, *, generator: torch.Generator | None = None) -> Float[Tensor, "m d"]:
     """m rows, orthogonal within every block of d, each with the length of a Gaussian vector (Choromanski et al. 2021, §3.2)."""
-    blocks = [torch.linalg.qr(torch.randn(d, d, generator=generator)).Q.T for _ in range(-(-m // d))]
+    blocks = []
+    for _ in range(-(-m // d)):
+        Q, R = torch.linalg.qr(torch.randn(d, d, generator=generator))
+        blocks.append((Q * R.diagonal().sign()).T)  # without the signs of R the rows prefer one half of the space
     lengths = torch.randn(m, d, generator=generator).norm(dim=1, keepdim=True)
     return torch.cat(blocks)[:m] * lengths
+
+
+# ------------------------------------------------------------------------------------------------------ the chapter's common frame
+
+
+def token_probe(
+    generator: torch.Generator, B: int, L: int
+) -> tuple[Int[Tensor, "4 b l"], tuple[Int[Tensor, "b q"], Int[Tensor, "b q"], Int[Tensor, "b q"]]]:
+    """One sequence, three questions. Tokens (4, B, L): key, value, class, bit; the first half are items, the second half queries, which
+    have no value and no class (8). Answers (B, L/2) at the queries: *local*, how many of the last five bits are 1; *match*, the value of
+    the item with the same key; *global*, the most frequent class.
+    """
+    half = L // 2
+    item_keys, query_keys = (torch.rand(B, half, generator=generator).argsort(dim=1) for _ in range(2))
+    value_of = torch.randint(8, (B, half), generator=generator)  # by key
+    weights = torch.empty(B, 8).exponential_(generator=generator) ** 1.5
+    classes = torch.multinomial(weights, half, replacement=True, generator=generator)
+    bit, none = torch.randint(2, (B, L), generator=generator), torch.full((B, half), 8)
+    key = torch.cat([item_keys, query_keys], dim=1)
+    tokens = torch.stack([key, torch.cat([value_of.gather(1, item_keys), none], 1), torch.cat([classes, none], 1), bit])
+    local = F.pad(bit, (4, 0)).unfold(1, 5, 1).sum(-1)[:, half:]
+    most = F.one_hot(classes, 8).sum(1).argmax(-1, keepdim=True).expand(B, half)
+    return tokens, (local, value_of.gather(1, query_keys), most)
+
+
+def position_code(L: int, width: int) -> Float[Tensor, "l width"]:
+    """Sines and cosines with periods from 4 tokens to L."""
+    period = 4.0 * (L / 4) ** torch.linspace(0, 1, width // 2)
+    angle = 2 * math.pi * torch.arange(L)[:, None] / period
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class Probe(nn.Module):
+    """Tokens (4, B, L) → logits at the queries: local (B, L/2, 6), match and global (B, L/2, 8)."""
+
+    def __init__(self, mixer: nn.Module, L: int):
+        super().__init__()
+        self.key, self.value, self.label, self.bit = (nn.Embedding(n, e) for n, e in ((L // 2, 24), (9, 12), (9, 12), (2, 12)))
+        self.register_buffer("position", 3 * position_code(L, 12))
+        self.mixer, self.mlp, self.head = mixer, MLP(48, 96, F.relu), nn.Linear(48, 6 + 8 + 8)
+        self.norm1, self.norm2, self.norm3 = (RMSNorm(48) for _ in range(3))
+
+    def forward(self, tokens: Int[Tensor, "4 b l"]) -> tuple[Tensor, ...]:
+        key, value, label, bit = tokens
+        contents = self.value(value) + self.label(label) + self.bit(bit)
+        x = torch.cat([self.key(key), self.position.expand(len(key), -1, -1), contents], dim=-1)
+        x = (x + self.mixer(self.norm1(x)))[:, key.shape[1] // 2 :]  # only queries are asked
+        return self.head(self.norm3(x + self.mlp(self.norm2(x)))).split([6, 8, 8], dim=-1)
+
+
+def train_probe(mixer: Callable[[int], nn.Module], seed: int, *, L: int = 64, batch: int = 16, steps: int = 160) -> Run:
+    """The chapter's training call: ``mixer(L)`` makes the module under test."""
+    torch.manual_seed(seed)
+    return fit(
+        Probe(mixer(L), L),
+        lambda generator: token_probe(generator, batch, L),
+        lambda model, b: torch.stack([F.cross_entropy(o.flatten(0, 1), y.flatten()) for o, y in zip(model(b[0]), b[1], strict=True)]).sum(),
+        steps=steps,
+        lr=0.012,
+        seed=seed,
+        warmup=20,
+        schedule="linear",
+    )
+
+
+@torch.no_grad()
+def read_outs(model: nn.Module, L: int = 64) -> list[float]:
+    """Accuracy on local, match and global: 200 sequences, the same for every model."""
+    tokens, answers = token_probe(torch.Generator().manual_seed(99), 200, L)
+    return [float((o.argmax(-1) == y).float().mean()) for o, y in zip(model(tokens), answers, strict=True)]
+
+
+def kflop(mixer: nn.Module, L: int = 64) -> float:
+    """Thousand FLOPs a token of a mixer of width 48, its projections included."""
+    return flops(mixer.eval(), torch.randn(1, L, 48)) / L / 1000

@@ -163,16 +163,21 @@ def test_attention_takes_views_and_a_subset_of_gradients():
     assert attention(q.bfloat16(), k.bfloat16(), v.bfloat16()).dtype == torch.bfloat16
 
 
-@few
-@given(st.integers(1, 40), st.integers(1, 45))
-def test_window_attention_equals_its_reference(L, window):
-    inputs = [random(1, 2, L, 3, dtype=torch.float64, seed=i) for i in range(3)]
-    agree(
-        lambda q, k, v: window_attention(q, k, v, window),
-        lambda q, k, v: window_attention(q, k, v, window, backend="reference"),
-        inputs,
-        1e-10,
-    )
+@pytest.mark.parametrize("form", FORMS)
+def test_window_attention_equals_its_reference(form):
+    @examples(form)
+    @given(st.integers(1, 40), st.integers(1, 45))
+    def holds(L, window):
+        for dtype, tolerance in dtypes(form):
+            inputs = [random(1, 2, L, 3, dtype=dtype, seed=i) for i in range(3)]
+            agree(
+                lambda q, k, v: window_attention(q, k, v, window, backend=form),
+                lambda q, k, v: window_attention(q, k, v, window, backend="reference"),
+                inputs,
+                2 * tolerance,
+            )
+
+    holds()
 
 
 def test_window_attention_sees_exactly_its_window():

@@ -12,7 +12,18 @@ from minilib import hooks
 from minilib.compress import Quantizer, SliceLinear, head_importance, kd_loss, prune_magnitude, replace_linears, storage_bits
 from minilib.discrete import gumbel_softmax, one_hot_argmax, round_through, top_k_through
 from minilib.kernels.attention import attention_weights
-from minilib.long_attention import attention_pairs, block_attention, block_visibility, orthogonal_gaussian, reach
+from minilib.long_attention import (
+    Probe,
+    attention_pairs,
+    block_attention,
+    block_visibility,
+    kflop,
+    orthogonal_gaussian,
+    reach,
+    read_outs,
+    token_probe,
+    train_probe,
+)
 from minilib.transformer import Decoder
 
 # -------------------------------------------------------------------------------------------------------------------------- hooks
@@ -199,6 +210,29 @@ def test_reach_grows_by_a_block_a_layer_and_one_full_layer_reaches_all():
     assert not bool(seen[-1, : L - 4 * m].any()) and bool(seen[-1, L - 4 * m :].all())
     for position in range(3):
         assert torch.equal(reach([full if i == position else block for i in range(3)]), full)
+
+
+def test_random_features_prefer_no_direction():
+    draw = torch.Generator().manual_seed(0)
+    mean = torch.stack([orthogonal_gaussian(8, 8, generator=draw) for _ in range(2000)]).mean(0)
+    assert mean.abs().max() < 0.15  # six standard errors; without the signs of R it is 0.8
+
+
+def test_token_probe_answers_its_three_questions():
+    (key, value, label, bit), (local, match, most) = token_probe(torch.Generator().manual_seed(3), 4, 12)
+    for b in range(4):
+        for q in range(6):
+            item = int((key[b, :6] == key[b, 6 + q]).nonzero())
+            counts = label[b, :6].bincount(minlength=9)
+            assert match[b, q] == value[b, item] and local[b, q] == bit[b, 2 + q : 7 + q].sum()
+            assert counts[most[b, q]] == counts.max()
+    assert bool((value[:, 6:] == 8).all() and (label[:, 6:] == 8).all())
+
+
+def test_the_frame_of_the_chapter_trains_and_scores_any_mixer():
+    run = train_probe(lambda L: torch.nn.Linear(48, 48), seed=0, L=16, batch=4, steps=3)
+    assert isinstance(run.model, Probe) and len(run.losses) == 3 and all(0 <= a <= 1 for a in read_outs(run.model, 16))
+    assert kflop(torch.nn.Linear(48, 48), 16) == pytest.approx(2 * 48 * 48 / 1000)
 
 
 def test_orthogonal_features_are_orthogonal_and_as_long_as_gaussians():
