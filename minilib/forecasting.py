@@ -107,7 +107,11 @@ def train(model: nn.Module, data: ForecastData, *, steps: int, seed: int, lr: fl
 
 def row(scores: Sequence[Scores], parameters: int = 0, seconds: Sequence[float] = ()) -> dict[str, float | int | list[float]]:
     """A line of the table in which lessons 16–19 end (``minilib.results.table``): scores and CPU seconds of training, one a seed."""
-    line = {"test MSE": [s.mse for s in scores], "MAE": [s.mae for s in scores], "parameters": parameters}
+    line: dict[str, float | int | list[float]] = {
+        "test MSE": [s.mse for s in scores],
+        "MAE": [s.mae for s in scores],
+        "parameters": parameters,
+    }
     return line | ({"CPU s": sum(seconds) / len(seconds)} if seconds else {})
 
 
