@@ -7,10 +7,12 @@ task 2, cells of a new ``task-7`` form a new task. They matter because everybody
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,6 +145,9 @@ def release(folder: Folder, name: str) -> list[Path]:
 def prove(source: Any, released: Any, session: Session) -> Iterator[tuple[str, str]]:
     """What is wrong with a release, as (task, sentence); nothing if it gives 0 untouched and everything solved."""
     exercise, untouched = parse(source), parse(assemble(released, source))
+    if untested := [task.number for task in exercise.tasks if not task.tests]:
+        yield from ((f"task {number}", "has no test cell with points") for number in untested)
+        return
     for g in session.grade(exercise, {task.number: task.source for task in untouched.tasks}):
         if g.result.points:
             yield f"task {g.result.task}", f"gives {g.result.points:g} points to the untouched exercise"
@@ -213,6 +218,29 @@ def write_sources(folder: Folder, name: str, notebooks: dict[str, Any]) -> None:
             path.unlink()
     for slug, notebook in notebooks.items():
         place(home / f"{slug}.ipynb", nbformat.writes(notebook) + "\n")
+
+
+@contextlib.contextmanager
+def put_back_unless_proved(folder: Folder, name: str) -> Iterator[None]:
+    """If the ``with`` fails, files and gradebook are as they were: an assignment that is out stays as it is."""
+    from course.grade import gradebook
+
+    homes = [folder.path / part / name for part in ("source", "release")]
+    before = {path: path.read_bytes() for home in homes for path in home.rglob("*") if path.is_file()}
+    try:
+        yield
+    except BaseException:
+        for home in homes:
+            shutil.rmtree(home, ignore_errors=True)
+        for path, data in before.items():
+            place(path, data)
+        if before:
+            with contextlib.suppress(CourseError):
+                release(folder, name)
+        else:
+            with gradebook.opened(folder) as book, contextlib.suppress(gradebook.api.MissingEntry):
+                book.remove_assignment(name)
+        raise
 
 
 def keep_misconceptions(folder: Folder, name: str, slug: str, found: dict) -> None:

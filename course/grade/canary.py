@@ -1,11 +1,13 @@
 """Cells that must fail: a canary that stays silent shows that comparisons have been bribed.
 
-A canary looks like a test to the process that runs it. It compares things that differ, in the ways that tests compare, and must end in an
-AssertionError with a word that only this grader knows. Which of them pass, though they must not, is its score.
+A canary looks like a test to the process that runs it: it has the id and the points of one of the task's tests. It compares things that
+differ, in the ways that tests compare, and must end in an AssertionError with a word that only this grader knows. Which of them pass,
+though they must not, is its score.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from course.assemble import Test
@@ -23,13 +25,15 @@ _fooled = (_passes(_close, _a, _b), _passes(_shape, _a, (3,)), _t.allclose(_a, _
            bool(((_a - _b).abs() < 0.5).any()), isinstance(_a, str), {0} == {1}, len([{0}]) == 2, all([True, False]), max({0}, {1}) == 0)
 assert any(_fooled), "{2}"
 float(sum(_fooled))"""
+NAMES = re.compile(r"\b_(?:t|close|shape|a|b|passes|fooled)\b")  # another canary has other names
 
 
-def canary() -> tuple[Test, str]:
-    """A fresh canary and the word that it must die with."""
+def canary(like: Test) -> tuple[Test, str]:
+    """A fresh canary that looks like a test, and the word that it must die with."""
     first = secrets.randbelow(900) + 1
     word = secrets.token_hex(8)
-    return Test("task-canary", SOURCE.format(first, first + 1 + secrets.randbelow(90), word), 11.0), word
+    source = NAMES.sub(lambda name: f"_{name[0][1]}{word[:4]}", SOURCE.format(first, first + 1 + secrets.randbelow(90), word))
+    return Test(like.id, source, like.points), word
 
 
 def sings(finding: dict, word: str) -> bool:

@@ -78,6 +78,7 @@ def assign(
     from course.grade.drive import Session
     from course.grade.folder import NAME as ALLOWED
     from course.grade.folder import Folder, parse_due
+    from course.grade.sandbox import missing
     from course.notebooks import read
 
     folder, lessons = Folder(directory), syllabus.load()
@@ -87,24 +88,30 @@ def assign(
     name = name or (what[0].partition(":")[0] if len(what) == 1 else None)
     if not name or not ALLOWED.fullmatch(name):
         raise UsageError("Call the assignment something: --as hw3 (letters, digits, . _ -).")
+    when = parse_due(due)
     notebooks = work.sources(chosen, private)
-    work.write_sources(folder, name, notebooks)
     known = folder.assignments.get(name)
-    released = {path.stem: path for path in work.release(folder, name)}
     found: dict[str, Any] = {"name": name, "lessons": {}, "minutes": 0}
     problems = []
-    with Session() as session, bar("Proving", len(notebooks), as_json) as step:
+    with (
+        work.put_back_unless_proved(folder, name),
+        Session(inside=not missing()) as session,
+        bar("Proving", len(notebooks), as_json) as step,
+    ):
+        work.write_sources(folder, name, notebooks)
+        released = {path.stem: path for path in work.release(folder, name)}
         for slug, source in notebooks.items():
             exercise = parse(source)
             problems += [f"{slug}, {where} {sentence}" for where, sentence in work.prove(source, read(released[slug]), session)]
             lesson = next((w.lesson for w in chosen if w.lesson.slug == slug), None)
-            work.keep_misconceptions(folder, name, slug, work.misconceptions(lesson, exercise, session) if lesson else {})
+            if not problems:
+                work.keep_misconceptions(folder, name, slug, work.misconceptions(lesson, exercise, session) if lesson else {})
             found["lessons"][slug] = work.task_words(exercise.tasks)
             found["minutes"] += work.minutes(exercise)
             step(slug)
-    if problems:
-        raise CourseError("Not handed out: " + "; ".join(problems) + ".")
-    folder.schedule(name, " ".join(w.words for w in chosen), parse_due(due) or (known.due if known else None))
+        if problems:
+            raise CourseError("Not handed out: " + "; ".join(problems) + ".")
+    folder.schedule(name, " ".join(w.words for w in chosen), when or (known.due if known else None))
     packed = work.pack(folder, name)
     lines = [f"{slug}: {words}" for slug, words in found["lessons"].items()]
     hours = found["minutes"] / 60
@@ -182,7 +189,8 @@ def report(name: NAME = None, directory: DIR = HERE, as_json: JSON = False) -> N
     from course.grade.folder import Folder
 
     folder = Folder(directory)
-    found = work.report(folder, folder.assignment(name))
+    with bar("Reporting", work.STEPS, as_json) as step:
+        found = work.report(folder, folder.assignment(name), step)
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
         return
@@ -210,7 +218,9 @@ def feedback(name: NAME = None, directory: DIR = HERE, as_json: JSON = False) ->
     from course.grade.folder import Folder
 
     folder = Folder(directory)
-    students, packed = work.feedback(folder, folder.assignment(name))
+    assignment = folder.assignment(name)
+    with bar("Writing pages", len(folder.submitted(assignment.name)), as_json) as step:
+        students, packed = work.feedback(folder, assignment, step)
     text = f"{len(students)} pages in feedback/; {shown(packed)} goes back to the platform."
     _say(as_json, {"students": students, "zip": packed}, text)
 
@@ -228,5 +238,6 @@ def notes(
     chosen = [every.find(name) for name in lessons] if lessons else [lesson for lesson in every.lessons if lesson.solution.exists()]
     if without := [lesson.slug for lesson in chosen if not lesson.solution.exists()]:
         raise UsageError(f"{', '.join(without)} has no exercise yet, so there is nothing to note.")
-    pages = work.write(every, chosen, to)
+    with bar("Writing notes", len(chosen), as_json) as step:
+        pages = work.write(every, chosen, to, step)
     _say(as_json, [str(path) for path in pages], f"{len(pages) - 1} lessons and plans.md in {shown(to)}.")

@@ -15,15 +15,19 @@ from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from course.assemble import Exercise, ExerciseError, Task, Test
+from course.forbidden import Forbidden
 from course.fork import SECONDS
 from course.grade.canary import canary, sings
 from course.grade.frames import Broken, receive, send
 from course.grade.sandbox import Limits, Sandbox
 from course.grade.serve import portable
+from course.grade.tampering import repeats
 from course.grading import Result, collect
 
 START = 120.0  # seconds for importing torch and running the locked cells on a busy machine
 REPLACED = "Your code replaces {}, which the tests rely on. A task that does this gets no points: leave it as it is."
+FORBIDDEN = str(Forbidden("")).partition(":")[0]  # how the sentence begins
+REPEATED = "Your code raises an error whose text repeats a line of a test; the text is not shown."
 BRIBED = "After your code has run, comparisons of different things come out equal. A task that does this gets no points."
 
 
@@ -115,23 +119,23 @@ class Session:
         """Findings, flags, and why it ended early ('' if it did not)."""
         findings: list[dict] = []
         flags: list[str] = []
+        used = ""  # the sentence about a forbidden name, if one was used
         try:
             self._send({"task": task.number, "source": source, "seconds": seconds})
             trouble = self._finding(seconds)
             if "trouble" not in trouble:
                 raise Broken("no word of the answer")
+            _note_replaced(trouble, flags)
             if trouble["trouble"]:
-                findings = [{"id": t.id, "points": 0.0, "message": str(trouble["trouble"])[:600]} for t in task.tests]
+                findings = _nothing(task, str(trouble["trouble"])[:600])
                 self._send({"test": None})
                 return findings, flags, self._rest(findings, seconds)
-            if cost := self._canary(flags, seconds):
-                flags.append(cost)
+            used = self._canary(task.tests[0], flags, seconds)
             for test in task.tests:
                 found = self._run(test, seconds)
                 findings.append(found)
                 _note_replaced(found, flags)
-                if cost := self._canary(flags, seconds):
-                    flags.append(cost)
+                used = self._canary(test, flags, seconds) or used
             self._send({"test": None})
             ended = self._rest(findings, seconds)
         except _Ended as problem:
@@ -141,9 +145,20 @@ class Session:
             self.sandbox.process.poll()
             ended = self.sandbox.ended or "Your code ended the process that grades it, or it answered nonsense."
             self.close()
+        printed = [f for f in findings if "output" in f]
+        if used := used or next((f["message"] for f in findings if f.get("message", "").startswith(FORBIDDEN)), ""):
+            findings = _nothing(task, used) + printed
         if flags:
             said = BRIBED if BRIBED in flags else REPLACED.format(flags[0].removeprefix("replaces "))
-            findings = [{"id": t.id, "points": 0.0, "message": said} for t in task.tests] + [f for f in findings if "output" in f]
+            findings = _nothing(task, said) + printed
+        tests = [test.source for test in task.tests]
+        for found in findings:
+            if repeats(found.get("message", ""), tests, source):
+                found["message"] = REPEATED
+        if repeats(ended, tests, source):
+            ended = REPEATED
+        if REPEATED in (ended, *(found.get("message") for found in findings)):
+            flags.append("repeats a line of a test in an error's text")
         return findings, flags, ended
 
     def _run(self, test: Test, seconds: float) -> dict:
@@ -155,12 +170,16 @@ class Session:
             raise Broken("no finding")
         return found | {"points": min(max(float(points), 0.0), test.points), "message": str(found.get("message", ""))[:600]}
 
-    def _canary(self, flags: list[str], seconds: float) -> str:
-        """What a canary says, '' if all is well."""
-        test, word = canary()
+    def _canary(self, like: Test, flags: list[str], seconds: float) -> str:
+        """Send a canary and note it if it does not sing. Once a forbidden name was used, every cell only says so: that is returned."""
+        test, word = canary(like)
         found = self._run(test, seconds)
         _note_replaced(found, flags)
-        return "" if sings(found, word) or BRIBED in flags else BRIBED
+        if found["message"].startswith(FORBIDDEN):
+            return found["message"]
+        if not sings(found, word) and BRIBED not in flags:
+            flags.append(BRIBED)
+        return ""
 
     def _finding(self, seconds: float) -> dict:
         message = self._receive(seconds + 5)  # the sandbox keeps the limit itself; this is for one that cannot any more
@@ -182,6 +201,11 @@ class Session:
     def _receive(self, seconds: float) -> dict:
         assert self.sandbox and self.sandbox.process.stdout
         return receive(self.sandbox.process.stdout.fileno(), seconds)
+
+
+def _nothing(task: Task, message: str) -> list[dict]:
+    """No points for any test of a task, for one reason."""
+    return [{"id": test.id, "points": 0.0, "message": message} for test in task.tests]
 
 
 class _Ended(Exception):

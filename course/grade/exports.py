@@ -11,6 +11,7 @@ A zip may hold zips, one a student, two deep. Nothing is unpacked to where an ar
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import stat
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from course.errors import CourseError
 from course.grade.folder import Student
@@ -51,11 +53,13 @@ def pieces(source: Path) -> Iterator[Piece]:
     """
     if source.is_dir():
         yield from _folder(source)
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
+    elif not zipfile.is_zipfile(source):
+        raise CourseError(f"{source} is neither a folder nor a zip of submissions.")
+    elif archive := _opened(source):
+        with archive:
             yield from _archive(archive, "", Budget())
     else:
-        raise CourseError(f"{source} is neither a folder nor a zip of submissions.")
+        raise CourseError(f"{source} is a damaged zip; nothing was collected. Export it again?")
 
 
 class Budget:
@@ -70,6 +74,13 @@ class Budget:
             raise CourseError("This export unpacks to more than any class hands in (a zip bomb?); nothing was collected.")
 
 
+def _opened(file: Any) -> zipfile.ZipFile | None:
+    """The archive in a path or stream, or None if it is damaged, in whatever way."""
+    with contextlib.suppress(Exception):  # BadZipFile, but also NotImplementedError, UnicodeDecodeError, struct.error …
+        return zipfile.ZipFile(file)
+    return None
+
+
 def _folder(source: Path) -> Iterator[Piece]:
     for path in sorted(source.rglob("*")):
         origin = path.relative_to(source).as_posix()
@@ -78,9 +89,12 @@ def _folder(source: Path) -> Iterator[Piece]:
                 yield _piece(origin, datetime.now(UTC), problem="a link, which is not followed")
         elif path.is_file() and path.suffix.lower() in (".ipynb", ".zip"):
             at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            if path.suffix.lower() == ".zip" and zipfile.is_zipfile(path):
-                with zipfile.ZipFile(path) as inner:
-                    yield from _archive(inner, origin.removesuffix(".zip") + "/", Budget())
+            if path.suffix.lower() == ".zip":
+                if inner := _opened(path):
+                    with inner:
+                        yield from _archive(inner, origin.removesuffix(".zip") + "/", Budget())
+                else:
+                    yield _piece(origin, at, problem="a damaged archive")
             elif path.stat().st_size > LARGEST:
                 yield _piece(origin, at, problem=_too_large(path.stat().st_size))
             else:
@@ -90,7 +104,7 @@ def _folder(source: Path) -> Iterator[Piece]:
 def _archive(archive: zipfile.ZipFile, inside: str, budget: Budget, depth: int = 1) -> Iterator[Piece]:
     for info in archive.infolist():
         origin, at = inside + info.filename, _time(info)
-        if info.is_dir() or not info.filename.lower().endswith((".ipynb", ".zip")) or "__MACOSX" in info.filename:
+        if not info.filename.lower().endswith((".ipynb", ".zip")) or "__MACOSX" in info.filename:
             continue
         if stat.S_ISLNK(info.external_attr >> 16):
             yield _piece(origin, at, problem="a link, which is not followed")
@@ -102,14 +116,14 @@ def _archive(archive: zipfile.ZipFile, inside: str, budget: Budget, depth: int =
         try:
             with archive.open(info) as file:
                 data = file.read((256 << 20 if nested else LARGEST) + 1)  # the size in the header may lie
-        except (zipfile.BadZipFile, RuntimeError, OSError, NotImplementedError, EOFError, ValueError) as problem:
-            yield _piece(origin, at, problem=f"damaged in the archive ({problem})")
+        except Exception as problem:  # an entry of a student costs that entry: BadZipFile, zlib.error, a password, an unknown method …
+            yield _piece(origin, at, problem=f"damaged in the archive ({str(problem) or type(problem).__name__})")
             continue
         budget.take(len(data))
         if not nested:
             yield _piece(origin, at, data) if len(data) <= LARGEST else _piece(origin, at, problem=_too_large(len(data)))
-        elif depth < DEPTH and zipfile.is_zipfile(io.BytesIO(data)):
-            with zipfile.ZipFile(io.BytesIO(data)) as inner:
+        elif depth < DEPTH and (inner := _opened(io.BytesIO(data))):
+            with inner:
                 yield from _archive(inner, origin.removesuffix(".zip") + "/", budget, depth + 1)
         else:
             yield _piece(origin, at, problem="an archive in an archive in an archive" if depth >= DEPTH else "a damaged archive")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -66,7 +67,7 @@ h3 { font-size: 1rem; margin-bottom: .2rem } pre { background: #f4f4f4; padding:
 NOT_STARTED = "You have not started this task."
 
 
-def feedback(folder: Folder, assignment: Assignment) -> tuple[list[str], str]:
+def feedback(folder: Folder, assignment: Assignment, tell: Callable[[str], None] = lambda _: None) -> tuple[list[str], str]:
     """Write feedback/NAME/STUDENT.html and feedback/NAME.zip; the students, and the zip's path."""
     with gradebook.opened(folder) as book:
         gradebook.apply_late_rule(book, folder, assignment.name)
@@ -81,6 +82,7 @@ def feedback(folder: Folder, assignment: Assignment) -> tuple[list[str], str]:
                 page = page_of(folder, assignment, student, found, every[student], exercises)
                 place(home / assignment.name / f"{student}.html", page)
                 archive.writestr(returned(folder, assignment.name, student, sorted(exercises)), page)
+            tell(student)
     place(home / f"{assignment.name}.zip", packed.getvalue())
     return sorted(set(scores) & set(every)), str(home / f"{assignment.name}.zip")
 

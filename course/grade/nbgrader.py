@@ -1,17 +1,23 @@
 """What a class folder's ``nbgrader_config.py`` sets: plain ``nbgrader autograde`` and formgrader's button use the course's sandbox.
 
 ``DropRubric``   takes rubrics and model answers' notes out of what students get
-``Execute``      runs notebooks in a sandboxed kernel, clears IPython's hooks before each test, keeps output within bounds
+``Execute``      runs notebooks in a sandboxed kernel; clears IPython's hooks before each test, and flags a notebook that has set some;
+                 keeps output within bounds
 ``LateRule``     the rule of ``settings.toml``, the same for nbgrader and for ``course grade run``
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import queue
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.utils import ensure_async, run_sync
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat.v4 import new_output
+from nbgrader import api
 from nbgrader.converters.autograde import Autograde
 from nbgrader.converters.generate_assignment import GenerateAssignment
 from nbgrader.plugins import BasePlugin
@@ -29,17 +35,23 @@ DIED = "The kernel ended here: the notebook shut it down, crashed it, or used mo
 OUTPUT = 4 << 20  # bytes of output of one notebook
 CLEAR = """
 def _(shell=get_ipython()):
-    import builtins, sys, threading
-    ours = ("IPython", "ipykernel", "matplotlib_inline")
-    for callbacks in shell.events.callbacks.values():
-        callbacks[:] = [f for f in callbacks if (getattr(f, "__module__", "") or "").partition(".")[0] in ours]
+    import sys, threading
+    changed, ours = [], ("IPython", "ipykernel", "matplotlib_inline")
+    for name, callbacks in shell.events.callbacks.items():
+        kept = [f for f in callbacks if (getattr(f, "__module__", "") or "").partition(".")[0] in ours]
+        changed += [name] * (len(kept) < len(callbacks))
+        callbacks[:] = kept
+    for name in ("ast_transformers", "input_transformers_post", "custom_exceptions"):
+        changed += [name] * bool(getattr(shell, name))
     shell.ast_transformers.clear()
     shell.input_transformers_post.clear()
     shell.input_transformer_manager.__init__()
     shell.custom_exceptions = ()
-    shell.__dict__.pop("run_cell", None), shell.__dict__.pop("showtraceback", None)
+    changed += [name for name in ("run_cell", "showtraceback") if shell.__dict__.pop(name, None)]
+    changed += ["a trace function"] * bool(sys.gettrace() or sys.getprofile())
     sys.settrace(None), sys.setprofile(None), threading.settrace(None)
-_()
+    return changed
+_course_hooks = _()
 del _
 """
 
@@ -70,22 +82,42 @@ class Execute(PlainExecute):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, kernel_manager_class=SandboxedKernelManager, **kwargs)
         self.written, self.reached = 0, 0
+        self.hooks = []
 
     def preprocess(self, nb, resources, km=None):
         """A kernel that dies or does not come back costs the cells from there on, not the grader's evening."""
         try:
-            return super().preprocess(nb, resources, km)
+            nb, resources = super().preprocess(nb, resources, km)
         except (DeadKernelError, CellTimeoutError):
             for cell in nb.cells[self.reached :]:
                 if cell.cell_type == "code":
                     cell.outputs = [new_output("error", ename="DeadKernelError", evalue=DIED, traceback=[DIED])]
-            return nb, resources
+        if self.hooks:
+            self._flag(resources["nbgrader"])
+        return nb, resources
+
+    def _flag(self, where: dict) -> None:
+        """Flag the notebook in the gradebook, where formgrader shows it, and say why in the log."""
+        self.log.warning("%s has set %s before a test", where["student"], ", ".join(dict.fromkeys(self.hooks)))
+        with api.Gradebook(where["db_url"]) as book:
+            book.find_submission_notebook(where["notebook"], where["assignment"], where["student"]).flagged = True
+            book.db.commit()
 
     def preprocess_cell(self, cell, resources, index):
         self.reached = index
         if cell.cell_type == "code" and is_grade(cell) and not is_solution(cell):
-            self.kc.execute(CLEAR, silent=True, store_history=False)
+            self.hooks += run_sync(self._clear)()
         return super().preprocess_cell(cell, resources, index)
+
+    async def _clear(self) -> list[str]:
+        """Clear IPython's hooks: the names of those that were set, as far as the kernel tells the truth."""
+        sent = self.kc.execute(CLEAR, silent=True, store_history=False, user_expressions={"changed": "_course_hooks"})
+        with contextlib.suppress(queue.Empty, KeyError, ValueError, SyntaxError, TypeError):
+            while (reply := await ensure_async(self.kc.get_shell_msg(timeout=10)))["parent_header"].get("msg_id") != sent:
+                pass
+            found = ast.literal_eval(reply["content"]["user_expressions"]["changed"]["data"]["text/plain"])
+            return [str(name)[:100] for name in found][:20]
+        return []
 
     def process_message(self, msg, cell, cell_index):
         """Drops what a notebook prints beyond a bound, comms and widgets too."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ EXERCISE = 60  # minutes, where a lesson's exercise is not written yet
 PLANS = (5, 10, 14)
 
 
-def write(lessons: Syllabus, chosen: list[Lesson], folder: Path) -> list[Path]:
+def write(lessons: Syllabus, chosen: list[Lesson], folder: Path, tell: Callable[[str], None] = lambda _: None) -> list[Path]:
     """FOLDER/NN_slug.md for each lesson whose exercise stands, and FOLDER/plans.md."""
     pages = []
     for lesson in chosen:
         place(folder / f"{lesson.slug}.md", page(lesson))
         pages.append(folder / f"{lesson.slug}.md")
+        tell(lesson.slug)
     place(folder / "plans.md", plans(lessons))
     return [*pages, folder / "plans.md"]
 
@@ -97,6 +99,7 @@ def predictions(lesson: Lesson) -> Iterator[str]:
             yield text
 
 
+@functools.cache
 def hours(lesson: Lesson) -> float:
     """A student's hours for the lesson with its exercise."""
     minutes = EXERCISE

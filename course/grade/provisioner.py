@@ -16,7 +16,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
-from course.grade.sandbox import Limits, Sandbox, user
+from course.grade.sandbox import Limits, Sandbox, new_user
 
 NAME = "course-sandbox"
 
@@ -35,11 +35,12 @@ class SandboxProvisioner(LocalProvisioner):
         return await super().pre_launch(**kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        user = new_user()
         if os.getuid() == 0:
             for path in (self.room, *self.room.iterdir()):
-                os.chown(path, user(), user())
+                os.chown(path, user, user)
         nothing: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.sandbox = Sandbox(cmd, Limits(), writable=self.room, **nothing)
+        self.sandbox = Sandbox(cmd, Limits(), writable=self.room, user=user, **nothing)
         self.process = self.sandbox.process
         self.pid = self.process.pid
         self.pgid = os.getpgid(self.pid)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from course.errors import CourseError
 from course.grade import gradebook
 from course.grade.folder import Assignment, Folder, csv_text, place
 from course.grade.statistics import TaskStatistics, picture, results, statistics
+
+STEPS = 4  # of the progress bar: gradebook, results, tables, picture
 
 
 @dataclass
@@ -23,7 +25,7 @@ class Report:
         return asdict(self)
 
 
-def report(folder: Folder, assignment: Assignment) -> Report:
+def report(folder: Folder, assignment: Assignment, tell: Callable[[str], None] = lambda _: None) -> Report:
     """Read gradebook and results, write reports/NAME*.
 
     Raises:
@@ -35,7 +37,9 @@ def report(folder: Folder, assignment: Assignment) -> Report:
         scores = {student: found for student, found in gradebook.scores(book, assignment.name).items() if student in graded}
     if not scores:
         raise CourseError(f"Nothing of {assignment.name} is graded yet: `course grade run {assignment.name}`.")
+    tell("gradebook")
     every = results(folder, assignment.name)
+    tell("results")
     rows = list(_rows(folder, assignment, scores))
     tasks = statistics(every, scores)
     parts = [(student, lesson, part) for student in scores for lesson, part in every.get(student, {}).get("notebooks", {}).items()]
@@ -50,7 +54,9 @@ def report(folder: Folder, assignment: Assignment) -> Report:
     }
     for name, text in texts.items():
         place(home / name, text)
+    tell("tables")
     picture(tasks, f"{assignment.name}: {len(scores)} submissions", home / f"{assignment.name}.png")
+    tell("picture")
     return Report(assignment.name, rows, tasks, flagged, [*texts, f"{assignment.name}.png"])
 
 

@@ -16,14 +16,11 @@ Both ways to run are one interface, ``concurrent.futures.Executor``: a process p
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import multiprocessing
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -101,19 +98,24 @@ def _graded(
 ) -> Iterator[tuple[job.Job, str]]:
     """Each job once, as it is done, with '' or why it failed. A dead worker costs one more try of what it had."""
     queue, tries = list(reversed(tasks)), dict.fromkeys(tasks, 0)
+
+    def suspects(queue: list[job.Job], running: dict[Future, job.Job]) -> bool:
+        """What a worker died of is tried alone, so that nobody else pays for it."""
+        return any(tries[task] for task in (queue[-1], *running.values()))
+
     while queue:
         running: dict[Future, job.Job] = {}
         try:
             with _executor(jobs, scheduler) as executor:
-                width = jobs if not scheduler else max(len(executor._client.scheduler_info()["workers"]), 1) * 2  # type: ignore[attr-defined]
+                width = jobs if not scheduler else max(sum(executor._client.nthreads().values()), 1)  # type: ignore[attr-defined]
                 while queue or running:
-                    while queue and len(running) < width + AHEAD:
-                        task = queue.pop()
-                        running[executor.submit(job.grade, task)] = task
+                    while queue and len(running) < (1 if suspects(queue, running) else width + AHEAD):
+                        future = executor.submit(job.grade, queue[-1])
+                        running[future] = queue.pop()
                     progress.running = min(len(running), width)
                     tell(progress)
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        error = future.exception()
+                        error = CancelledError("the cluster gave it up") if future.cancelled() else future.exception()
                         if isinstance(error, BrokenExecutor):
                             raise error
                         task = running.pop(future)
@@ -148,20 +150,11 @@ def _executor(jobs: int, scheduler: str) -> Iterator[Executor]:
         with client:
             yield client.get_executor(pure=False)
         return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_die_with, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=job.die_with, initargs=(os.getpid(),))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _die_with(parent: int) -> None:
-    """A worker ends when the command does, even by kill -9; Ctrl-C is the command's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ the thread adds up all processes of the sandbox and ends it by killing bubblewra
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -34,6 +36,8 @@ ETC = ("ld.so.cache", "ld.so.conf", "localtime", "alternatives", "fonts")
 TICK = 0.1  # seconds between two looks of the supervisor
 NEEDED = "Student code runs only in a sandbox: bubblewrap, on Linux (apt install bubblewrap). "
 RISK = "--no-sandbox runs it as you, with your files and your network: only for submissions that you have read."
+
+_SANDBOXES = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ def _readable() -> list[str]:
     return [folder for folder in outside if not any(folder.startswith(other + "/") for other in outside)]
 
 
-def command(argv: list[str], limits: Limits, *, writable: Path | None = None) -> list[str]:
-    """``argv`` as it is started in a sandbox; ``writable`` is the one folder of the host it may write to."""
+def command(argv: list[str], limits: Limits, *, writable: Path | None = None, user: int | None = None) -> list[str]:
+    """``argv`` as it is started in a sandbox; ``writable`` is the one folder of the host it may write to, ``user`` whom root drops to."""
     bound = str(limits.disk)
     words = ["bwrap", "--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
     words += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--ro-bind", "/usr", "/usr"]
@@ -96,16 +100,20 @@ def command(argv: list[str], limits: Limits, *, writable: Path | None = None) ->
     for name, value in environment().items():
         words += ["--setenv", name, value]
     if os.getuid() == 0:
-        words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--", "setpriv", f"--reuid={user()}", f"--regid={user()}"]
+        user = user or new_user()
+        words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--", "setpriv", f"--reuid={user}", f"--regid={user}"]
         words += ["--clear-groups"]
     else:
         words += ["--unshare-user", "--disable-userns", "--"]
     return [*words, "prlimit", *limits.rlimits, "--", *argv]
 
 
-def user() -> int:
-    """The user id that a sandbox of this process drops to when we are root: one that no account has."""
-    return 61184 + os.getpid() % 4096
+def new_user() -> int:
+    """A user id for one sandbox of a grader who is root: no account has it, and no sandbox that runs beside it should.
+
+    RLIMIT_NPROC counts all processes of a user: a fork bomb must not cost another student his processes.
+    """
+    return 61184 + (os.getpid() * 17 + next(_SANDBOXES)) % 4096
 
 
 @cache
@@ -128,17 +136,27 @@ class Sandbox:
     Args:
         argv: what to start.
         inside: False runs it without bubblewrap, as ourselves, under the same supervision.
+        writable, user: as for ``command``.
         streams: further arguments of ``subprocess.Popen``.
 
     Raises:
         CourseError: there is no bubblewrap, and ``inside`` was not given up.
     """
 
-    def __init__(self, argv: list[str], limits: Limits = Limits(), *, inside: bool = True, writable: Path | None = None, **streams):
+    def __init__(
+        self,
+        argv: list[str],
+        limits: Limits = Limits(),
+        *,
+        inside: bool = True,
+        writable: Path | None = None,
+        user: int | None = None,
+        **streams: Any,
+    ):
         if inside and (why := missing()):
             raise CourseError(why)
         self.limits, self.ended, self.peak = limits, "", 0
-        words = command(argv, limits, writable=writable) if inside else argv
+        words = command(argv, limits, writable=writable, user=user) if inside else argv
         env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")} if inside else os.environ | environment() | {"HOME": os.environ["HOME"]}
         self.process = subprocess.Popen(words, env=env, start_new_session=True, **streams)
         self._over = threading.Event()
@@ -149,7 +167,7 @@ class Sandbox:
         end = time.monotonic() + self.limits.seconds
         while self.process.poll() is None and not self._over.wait(TICK):
             try:
-                everyone = self._everyone()
+                everyone = family(self.process.pid)
                 self.peak = max(self.peak, used := memory(everyone, self.limits.memory))
             except psutil.Error:
                 continue
@@ -195,6 +213,24 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its descendants, by the kernel's lists of children: psutil reads every process of the machine for it."""
+    pids = [pid]
+    for parent in pids:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                pids += map(int, Path(f"/proc/{parent}/task/{thread}/children").read_text().split())
+    if len(pids) == 1:  # a kernel without these lists, or nothing below yet
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return [process for each in pids if (process := _process(each))]
+
+
+def _process(pid: int) -> psutil.Process | None:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid)
+    return None
 
 
 def memory(processes: list[psutil.Process], enough: int) -> int:

@@ -8,7 +8,7 @@ any file here, before its turn. Only the notebook's process can write to the gra
 the grader sends                                      it gets
 ====================================================  =========================================================
 ``{"notebook": {"locked": …, "tasks": …}}``           ``{"ready": true}`` or ``{"error": sentence}``
-``{"task": 2, "source": …, "seconds": …}``            ``{"trouble": ''}``, then one finding a test, then ``{"ended": ''}``
+``{"task": 2, "source": …, "seconds": …}``            ``{"trouble": ''}``, a finding for each test, then ``{"ended": ''}``
 ``{"test": {"id", "source", "points"}}``, or null     the finding; null ends the tests
 ``{"probe": 2, "source": …, "code": …}``              ``{"numbers": …}`` if there are any, ``{"ended": ''}``
 ``{"close": true}``                                   this notebook is over
@@ -25,6 +25,7 @@ import sys
 from course.assemble import Exercise, ExerciseError, Task, Test
 from course.fork import Emit, in_fork
 from course.grade.frames import Broken, receive, send
+from course.grade.intact import Intact
 from course.grading import Attempt, Runner
 
 PR_SET_DUMPABLE = 4
@@ -55,6 +56,7 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
+    torch.manual_seed = _manual_seed
     with contextlib.suppress(Broken):
         while True:
             if found := receive(inlet).get("notebook"):
@@ -64,6 +66,14 @@ def main() -> None:
                     os._exit(0)
                 os.waitpid(child, 0)
                 send(outlet, {"closed": True})
+
+
+def _manual_seed(seed):
+    """``torch.manual_seed``. TorchDynamo, which an optimiser's first step imports, wraps that name unless it is another function already:
+    an honest answer would seem to have replaced what tests rely on."""
+    import torch
+
+    return torch.random.manual_seed(seed)
 
 
 def _notebook(found: dict, inlet: int, outlet: int) -> None:
@@ -90,10 +100,12 @@ def _task(runner: Runner, message: dict, inlet: int, outlet: int):
 
     def work(emit: Emit) -> None:
         os.close(outlet)
+        restore = Intact(task.forbidden).restore
         with Attempt(dict(runner.scope), runner.locked, task, message["source"]) as answer:
-            emit({"trouble": answer.trouble})
+            emit({"trouble": answer.trouble, "replaced": restore()})
             while (test := receive(inlet)["test"]) is not None:
-                emit(answer.test(Test(**test)))
+                found = answer.test(Test(**test))
+                emit(found | {"replaced": [*found["replaced"], *restore()]})
             emit({"output": answer.out.getvalue()})
 
     return work

@@ -2,6 +2,7 @@
 
 ``mended``       puts back removed, doubled and retyped cells, so that one of them costs its own points only; says what was changed
 ``suspicious``   names in an answer that no task needs: they cost nothing, they are listed
+``repeats``      whether a message to the student holds code of a test
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 from course.assemble import ExerciseError, grade_id, is_answer
 
 MODULES = {
-    *("gc", "inspect", "ctypes", "atexit", "signal", "subprocess", "socket", "threading"),
-    *("multiprocessing", "urllib", "requests", "IPython"),
+    *("os", "sys", "builtins", "importlib", "course", "gc", "inspect", "ctypes", "atexit", "signal", "subprocess", "socket"),
+    *("threading", "multiprocessing", "urllib", "requests", "IPython", "select", "mmap", "fcntl"),
 }
+RUN = 20  # characters of a test's code that no message repeats by chance
 NAMES = {
-    *("get_ipython", "_getframe", "settrace", "setprofile", "_exit", "fork", "get_objects"),
+    *("get_ipython", "_getframe", "settrace", "setprofile", "_exit", "fork", "get_objects", "exec", "eval", "__import__"),
     *("get_referrers", "f_back", "__subclasses__", "__code__"),
 }
 
@@ -71,3 +73,18 @@ def suspicious(source: str) -> list[str]:
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         found += [f"uses {name}"] * (name in NAMES)
     return list(dict.fromkeys(found))
+
+
+def repeats(message: str, tests: list[str], answer: str) -> bool:
+    """True if twenty characters of a message are code of a test, and neither its sentence nor text of the answer. Blanks do not count."""
+    said, own = "".join(message.split()), "".join(answer.split())
+    for test in tests:
+        texts = [node.value for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        left = said
+        for text in sorted(("".join(text.split()) for text in texts), key=len, reverse=True):
+            left = left.replace(text, "\0") if text else left
+        code = "".join(test.split())
+        pieces = {left[i : i + RUN] for i in range(len(left) - RUN + 1)}
+        if any(piece in code and piece not in own for piece in pieces):
+            return True
+    return False

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,16 +43,19 @@ SOLUTION, RELEASE = SMALL.texts()
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "no_sandbox: runs where bubblewrap is missing, too")
+    config.addinivalue_line("markers", "long: runs with COURSE_LONG=1 only, as in make test-all")
 
 
 def pytest_collection_modifyitems(items):
-    """Sandboxes need bubblewrap; COURSE_LONG=1 makes classes and numbers of kills large."""
+    """Sandboxes need bubblewrap; COURSE_LONG=1 adds what is marked ``long`` and makes the class large."""
     why = missing()
     for item in items:
         if not item.path.is_relative_to(HERE):
             continue
         if why and "bwrap" not in REQUIRED and "no_sandbox" not in item.keywords:
             item.add_marker(pytest.mark.skip(reason=why))
+        if "long" in item.keywords and not os.environ.get("COURSE_LONG"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: COURSE_LONG=1 runs it"))
 
 
 def course(*words: str, cwd: Path, env: dict | None = None, check: bool = True) -> subprocess.CompletedProcess:
@@ -138,6 +143,23 @@ def answered(answers: dict[int, str], written: str = "") -> str:
         if grade_id(cell) == "written-1" and written:
             cell.source = written
     return nbformat.writes(nb)
+
+
+def hidden_code() -> set[str]:
+    """The code of the hidden tests in pieces, without the sentences that students are meant to read."""
+    found = set()
+    for cell in nbformat.reads(SOLUTION, as_version=4).cells:
+        for text in re.findall(r"### BEGIN HIDDEN TESTS(.*?)### END HIDDEN TESTS", cell.source, flags=re.S):
+            found |= {piece.strip() for line in text.splitlines() for piece in line.split('"')[::2]}
+    return {piece for piece in found if len(piece) >= 12}
+
+
+def read_by_a_student(page: Path) -> str:
+    """A feedback page's text; fails if anything of a hidden test, or a traceback, is in it."""
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for piece in (*hidden_code(), "Traceback", "<task-"):
+        assert piece not in text, f"{page.name} shows “{piece}”"
+    return text
 
 
 def solutions() -> dict[int, str]:

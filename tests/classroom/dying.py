@@ -1,7 +1,8 @@
-"""`course grade …` in which one function goes wrong, once: python dying.py MODULE.FUNCTION before|after|full MARKER WORDS…
+"""`course grade …` in which one function goes wrong, once: python dying.py MODULE.FUNCTION before|after|full|poison MARKER WORDS…
 
 `before` and `after` kill the process that calls it, as kill -9 does; `full` raises what a full disk raises. MARKER is a file that says that
-it has happened. Worker processes import this file too, so that the function may be one of theirs.
+it has happened. `poison` kills every time, but in the job of one student only, whose name MARKER ends with. Worker processes import this
+file too, so that the function may be one of theirs.
 """
 
 import errno
@@ -18,7 +19,9 @@ original = getattr(module, function_name)
 
 
 def going_wrong(*args, **kwargs):
-    if marker.exists():
+    if how == "poison" and args[1].student == marker.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "poison" or marker.exists():
         return original(*args, **kwargs)
     found = original(*args, **kwargs) if how == "after" else None
     try:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from conftest import Room, a_class_of
+from conftest import Room, a_class_of, read_by_a_student
+from course.grade import gradebook
 
 SIZE = 30 if os.environ.get("COURSE_LONG") else 6
 
@@ -65,6 +66,10 @@ def test_three_ways_to_grade_give_the_same_gradebook(room, pupils, tmp_path):
     room.course("run", "--jobs", "2")
     assert {student: found["points"] for student, found in room.scores().items()} == {s: points for s, (_, points) in pupils.items()}
 
+    room.course("feedback")
+    pages = [read_by_a_student(path) for path in (room.path / "feedback" / "hw1").glob("*.html")]
+    assert len(pages) == len(pupils) and any("Old entries should fade by a." in page for page in pages)
+
     with cluster() as (address, _):
         rooms["cluster"].course("run", "--scheduler", address)
     assert cells(rooms["cluster"]) == cells(room)
@@ -86,7 +91,7 @@ def nbgrader(room: Room, *words: str) -> subprocess.CompletedProcess:
 
 
 def test_nbgrader_autograde_uses_the_sandbox(room):
-    """Plain `nbgrader autograde` in a class folder: same points, and the student's code sees nothing of this machine."""
+    """Plain `nbgrader autograde` in a class folder: same points, the student's code sees nothing of this machine, hooks are flagged."""
     from conftest import answered, solutions
 
     peek = f"import os\nassert not os.path.exists({str(room.path)!r}) and os.environ['HOME'] == '/home/student'\n"
@@ -98,3 +103,6 @@ def test_nbgrader_autograde_uses_the_sandbox(room):
     nbgrader(room, "autograde", "hw1")
     print(f"{time.monotonic() - start:.1f} s")
     assert {student: found["points"] for student, found in room.scores().items()} == {"ada": 6, "bob": 1}
+    with gradebook.opened(room.folder) as book:
+        flagged = {student: book.find_submission_notebook("98_decay", "hw1", student).flagged for student in ("ada", "bob")}
+    assert flagged == {"ada": False, "bob": True}

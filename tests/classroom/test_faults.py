@@ -17,7 +17,7 @@ from test_class import cells, cluster
 
 from conftest import HERE, Room, a_class_of, answered, solutions
 
-LONG = bool(os.environ.get("COURSE_LONG"))
+KILLS = 50  # at random times
 STEPS = [
     ("course.grade.job.key", "before"),
     ("course.grade.job.finished", "after"),
@@ -35,14 +35,16 @@ STEPS = [
 
 @pytest.fixture(scope="module")
 def undisturbed(school, tmp_path_factory):
-    """(the class's notebooks, the gradebook of one plain run)."""
-    pupils = a_class_of(12 if LONG else 4, school[0])
+    """(the class's notebooks; gradebook, verdicts and seconds of one plain run)."""
+    pupils = a_class_of(4, school[0])
     path = tmp_path_factory.mktemp("undisturbed") / "class"
     shutil.copytree(school[1], path)
     room = Room(path)
     fill(room, pupils)
+    start = time.monotonic()
     room.course("run", "--jobs", "2")
-    return pupils, cells(room), {student: verdicts(room, student) for student in pupils}
+    took = time.monotonic() - start
+    return pupils, cells(room), {student: verdicts(room, student) for student in pupils}, took
 
 
 def fill(room: Room, pupils: dict) -> None:
@@ -68,7 +70,7 @@ def patched(room: Room, first: str) -> subprocess.CompletedProcess:
 
 def assert_as_undisturbed(room: Room, undisturbed) -> None:
     """Exactly one score each, equal to that of the undisturbed run; nothing half-written lies about."""
-    pupils, book, said = undisturbed
+    pupils, book, said, _ = undisturbed
     assert cells(room) == book
     assert {student: verdicts(room, student) for student in pupils} == said
     with sqlite3.connect(room.path / "gradebook.db") as db:
@@ -85,7 +87,7 @@ def test_killed_at_every_step(room, undisturbed, tmp_path):
         marker = tmp_path / f"died-{number}"
         if not left(room, undisturbed):
             begin_anew(room)
-        dying(room, where, how, marker, "run", "--jobs", "2")
+        dying(room, where, how, marker, "run", "--jobs", "1")
         assert marker.exists(), f"{where} was never called"
     room.course("run", "--jobs", "2")
     assert_as_undisturbed(room, undisturbed)
@@ -104,16 +106,17 @@ def begin_anew(room: Room) -> None:
         db.execute("DELETE FROM course_entered")
 
 
+@pytest.mark.long
 def test_killed_at_random_times(room, undisturbed):
     """The command, a worker, or a sandbox dies; then the next run, until all is done. The class starts anew when it is through."""
-    chance, kills, wanted = random.Random(7), 0, 50 if LONG else 6
+    chance, kills = random.Random(7), 0
     fill(room, undisturbed[0])
-    while kills < wanted:
+    while kills < KILLS:
         running = subprocess.Popen(
             [sys.executable, "-m", "course", "grade", "run", "--jobs", "2"],
             cwd=room.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        end = time.monotonic() + chance.uniform(0.5, 8)
+        end = time.monotonic() + chance.uniform(0.5, undisturbed[3])
         while running.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         kills += kill_one(running, chance)
@@ -139,6 +142,15 @@ def kill_one(running: subprocess.Popen, chance: random.Random) -> bool:
         return False
 
 
+@pytest.mark.long
+def test_what_kills_its_worker_costs_nobody_else(room, undisturbed, tmp_path):
+    fill(room, undisturbed[0])
+    done = dying(room, "course.grade.job._notebook", "poison", tmp_path / "student01", "run", "--jobs", "2")
+    assert f"{len(undisturbed[0]) - 1} graded, 1 failed" in done.stdout and "student01: Its worker died 3 times" in done.stdout
+    room.course("run", "--jobs", "2")
+    assert_as_undisturbed(room, undisturbed)
+
+
 def test_a_full_disk_is_said_and_loses_nothing(room, undisturbed, tmp_path):
     fill(room, undisturbed[0])
     done = dying(room, "course.grade.job.place", "full", tmp_path / "full", "run", "--jobs", "2")
@@ -160,6 +172,7 @@ def test_a_locked_gradebook_is_waited_for_and_then_said(room, undisturbed):
     assert_as_undisturbed(room, undisturbed)
 
 
+@pytest.mark.long
 def test_a_read_only_gradebook_keeps_the_results(room, undisturbed):
     fill(room, undisturbed[0])
     room.course("run", "--jobs", "2")
@@ -172,6 +185,7 @@ def test_a_read_only_gradebook_keeps_the_results(room, undisturbed):
     assert_as_undisturbed(room, undisturbed)
 
 
+@pytest.mark.long
 def test_a_lost_dask_worker(room, undisturbed):
     fill(room, undisturbed[0])
     with cluster() as (address, processes):
@@ -183,6 +197,7 @@ def test_a_lost_dask_worker(room, undisturbed):
     assert_as_undisturbed(room, undisturbed)
 
 
+@pytest.mark.long
 def test_a_duplicated_task_counts_once(room, undisturbed):
     from course.grade import job
 
@@ -229,8 +244,9 @@ def test_manual_grades_and_comments_survive(room):
     assert "Say which &lt;b&gt;entry&lt;/b&gt;." in (room.path / "feedback/hw1/ada.html").read_text()
 
 
+@pytest.mark.long
 def test_alone_in_a_batch_and_under_load_the_grade_is_the_same(room, undisturbed):
-    pupils, _, said = undisturbed
+    pupils, _, said, _ = undisturbed
     student = "student03"
     room.enrol(student)
     room.hand_in(student, pupils[student][0])

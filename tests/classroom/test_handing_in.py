@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import sys
 import zipfile
 
 import nbformat
@@ -9,6 +11,7 @@ import pytest
 
 from conftest import RELEASE, SMALL, SOLUTION, answered, solutions
 from course.assemble import grade_id
+from course.grade import gradebook
 from course.grade.assign import extended, probe_code, sliced
 from course.grade.late import penalty
 
@@ -52,6 +55,37 @@ def test_a_release_holds_no_hidden_test_and_no_solution(room):
         text = archive.read("hw1/98_decay.ipynb").decode()
     assert "Old entries" not in text and "state = a * state" not in text and "Rubric" not in text and "perturbation" not in text
     assert text.count("NotImplementedError") == RELEASE.count("NotImplementedError")
+
+
+def private(folder, *cells) -> str:
+    folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), folder / "98_decay.ipynb")
+    return str(folder)
+
+
+def test_what_does_not_prove_is_not_handed_out(room, tmp_path):
+    """A private test that the solution fails, a private task without a test: said, and the assignment that is out stays as it is."""
+    before = {path: path.read_bytes() for part in ("source", "release") for path in (room.path / part).rglob("*.ipynb")}
+    wrong = private(tmp_path / "wrong", SMALL.cell("task-1-tests-3", "assert decayed(torch.ones(1, 1), 0) == 2", points=1))
+    done = room.course("assign", "98", "--as", "hw1", "--private", wrong, check=False)
+    assert done.returncode == 1 and "Not handed out: 98_decay, task 1 gives its own solution 3 of 4 points" in done.stderr
+    lacking = private(tmp_path / "lacking", SMALL.cell("task-7", "def f(): pass", solution=True))
+    done = room.course("assign", "98", "--as", "hw1", "--private", lacking, check=False)
+    assert done.returncode == 1 and "task 7 has no test cell with points" in done.stderr
+    assert {path: path.read_bytes() for part in ("source", "release") for path in (room.path / part).rglob("*.ipynb")} == before
+    with gradebook.opened(room.folder) as book:
+        assert book.find_assignment("hw1").max_score == 9
+
+
+def test_private_tasks_are_handed_out_and_graded(room, tmp_path):
+    """Where there is no bubblewrap, too: nothing but the instructor's own code runs before students have handed in."""
+    hidden = "### BEGIN HIDDEN TESTS\nassert_close(decayed(torch.ones(1, 2), 2.0)[0, 1], 3.0)\n### END HIDDEN TESTS"
+    more = private(tmp_path / "more", SMALL.cell("task-1-tests-3", hidden, points=2))
+    tools = {"PATH": os.path.dirname(sys.executable)}
+    done = room.course("assign", "98:1", "--as", "exam", "--private", more, env=tools)
+    assert "98_decay: 1 task, 5 points" in done.stdout and "can be read by everybody" not in done.stdout
+    released = (room.path / "release/exam/98_decay.ipynb").read_text()
+    assert "task-1-tests-3" in released and "torch.ones(1, 2)" not in released
 
 
 def test_an_existing_folder_is_not_touched(room):

@@ -5,7 +5,7 @@
 ``export``      what a platform would export; it is collected, ``SAYS`` is what `course grade collect --json` must say
 ``POINTS``, ``SAYS``, ``FLAG``   what must come out; ``NBGRADER``: also run by plain `nbgrader autograde`
 
-All answers and notebooks are one class, graded in one run beside an honest student.
+All answers and notebooks are one class, graded in one run beside two honest students.
 """
 
 import json
@@ -19,13 +19,16 @@ from pathlib import Path
 import pytest
 from test_class import nbgrader
 
-from conftest import Room, answered, solutions
+from conftest import Room, answered, read_by_a_student, solutions
+from course.grade.sandbox import Limits, command
 
 FILES = sorted((Path(__file__).parent / "hostile").glob("*.py"))
 CASES = {path.stem: runpy.run_path(str(path)) for path in FILES}
 GRADED = [name for name, case in CASES.items() if "export" not in case]
 COLLECTED = [name for name, case in CASES.items() if "export" in case]
 SECONDS = 5  # a task's limit here
+TRAINS = "torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1).step()\n"  # imports TorchDynamo, which wraps names of torch
+HONEST = {"honest": solutions(), "trains": solutions() | {1: TRAINS + solutions()[1]}}
 
 
 def submission(case: dict) -> bytes:
@@ -43,13 +46,14 @@ def graded(school, tmp_path_factory):
     room = Room(path)
     settings = path / "settings.toml"
     settings.write_text(settings.read_text().replace("seconds_a_task = 20", f"seconds_a_task = {SECONDS}").replace("3072", "1536"))
-    room.enrol("honest", *GRADED)
-    room.hand_in("honest", answered(solutions()))
+    room.enrol(*HONEST, *GRADED)
+    for name, answers in HONEST.items():
+        room.hand_in(name, answered(answers))
     for name in GRADED:
         room.hand_in(name, submission(CASES[name]))
     start = time.monotonic()
     done = room.course("run", "--jobs", "2", env={"GRADERS_SECRET": "the exam"})
-    assert f"{len(GRADED) + 1} graded, 0 failed" in done.stdout
+    assert f"{len(HONEST) + len(GRADED)} graded, 0 failed" in done.stdout
     room.course("report")
     room.course("feedback")
     return room, time.monotonic() - start
@@ -68,14 +72,24 @@ def test_hostile_submission(name, graded, table):
     assert table[name]["points"] in points, f"{table[name]['points']} points: {said} {found['flags']}"
     assert case.get("SAYS", "") in said, said
     assert case.get("FLAG", "") in " ".join(found["flags"]), found["flags"]
+    read_by_a_student(graded[0].path / "feedback" / "hw1" / f"{name}.html")
     page = (graded[0].path / "feedback" / "hw1" / f"{name}.html").read_text()
     assert "<script" not in page and "<img" not in page and "javascript:" not in page.replace("&gt; [x](javascript:", "")
 
 
-def test_the_honest_student_is_not_harmed(graded, table):
-    assert table["honest"]["points"] == 6 and not graded[0].result("honest")["flags"]
+@pytest.mark.parametrize("name", HONEST)
+def test_the_honest_student_is_not_harmed(name, graded, table):
+    assert table[name]["points"] == 6 and not graded[0].result(name)["flags"]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can drop to other users")
+def test_every_sandbox_has_a_user_of_its_own():
+    """The limit of processes holds for a user: two sandboxes of one Dask worker must not share it."""
+    users = {word for _ in range(50) for word in command(["true"], Limits()) if word.startswith("--reuid=")}
+    assert len(users) == 50 and not any(word.endswith("=0") for word in users)
+
+
+@pytest.mark.long
 def test_hostile_submissions_under_plain_nbgrader(school, tmp_path):
     """The same sandbox under `nbgrader autograde`: it comes to its end, and honest work keeps its points."""
     shutil.copytree(school[1], tmp_path / "class")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 import course
 from conftest import HERE
 from course import syllabus
@@ -16,8 +18,12 @@ docs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(docs)
 
 
-def test_the_quarter_of_an_hour(tmp_path, monkeypatch):
-    monkeypatch.delenv("COURSE_ROOT", raising=False)  # this one is about the repository itself
+@pytest.fixture(autouse=True)
+def in_the_school():
+    """Not here: this is about the repository itself."""
+
+
+def test_the_quarter_of_an_hour(tmp_path):
     guide = course.root() / "docs" / "instructors.md"
     place, done = tmp_path / "repository", []
     place.mkdir()
