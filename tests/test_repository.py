@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -135,3 +136,25 @@ def test_linters_are_content(command):
     plain = os.environ | {"NO_COLOR": "1"}
     done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, env=plain)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize(("minutes", "told"), [("0", "2 skipped"), ("", "1 failed, 1 passed")])
+def test_without_time_notebooks_are_not_begun_and_it_says_so(minutes, told, tmp_path):
+    for name, source in (("fine", "1 + 1"), ("wrong", "1 / 0")):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "conftest",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "--nbval-current-env",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"COURSE_MINUTES": minutes}, capture_output=True, text=True)
+    assert told in done.stdout, done.stdout[-2000:]
+    assert ("for want of time: 2 notebooks" in done.stdout) == bool(minutes)

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minilib.data.characters import pydoc_characters
 from minilib.data.text import PATTERN, SPECIALS, Text, pydoc_text
 
 few = settings(max_examples=30, deadline=None)
@@ -91,3 +92,14 @@ def test_windows_lie_side_by_side_and_a_batch_repeats_with_its_generator(text):
 def test_a_smaller_vocabulary_keeps_the_more_frequent_words():
     small, large = pydoc_text(100), pydoc_text(512)
     assert small.vocabulary[:-1] == large.vocabulary[:99]
+
+
+def test_characters_in_two_parts_are_the_text_again():
+    from pydoc_data.topics import topics
+
+    characters, joined = pydoc_characters(block=3000, every=5), []
+    for i in range(len(characters.heldout)):
+        joined += [part[i] for part in (characters.heldout, characters.train) if i < len(part)]
+    assert "".join(characters.vocabulary[i] for i in torch.cat(joined)) == "\n\n".join(topics[key] for key in sorted(topics))
+    assert characters.vocabulary == sorted(set(characters.vocabulary))
+    assert {len(run) for run in characters.heldout[:-1]} == {3000} and {len(run) for run in characters.train[:-1]} == {12_000}
