@@ -25,18 +25,20 @@ from course.grade.tampering import repeats
 from course.grading import Result, collect
 
 START = 120.0  # seconds for importing torch and running the locked cells on a busy machine
-REPLACED = "Your code replaces {}, which the tests rely on. A task that does this gets no points: leave it as it is."
+REPLACED = "Your code {}, and the tests rely on what was there. A task that does this gets no points: leave it as it is."
 FORBIDDEN = str(Forbidden("")).partition(":")[0]  # how the sentence begins
 REPEATED = "Your code raises an error whose text repeats a line of a test; the text is not shown."
+BRIBES = "makes comparisons of different things come out equal"
 BRIBED = "After your code has run, comparisons of different things come out equal. A task that does this gets no points."
 
 
 @dataclass
 class Graded:
-    """A task's result with what an instructor should look at."""
+    """A task's result with what an instructor should look at; ``ended`` if it was stopped, or stopped itself, before its last test."""
 
     result: Result
     flags: list[str] = field(default_factory=list)
+    ended: bool = False
 
 
 class Session:
@@ -65,7 +67,7 @@ class Session:
             if self.sandbox and self.sandbox.processes() != before:  # the next task starts in a clean one
                 flags.append("leaves processes behind")
                 self.close()
-            yield Graded(result, flags)
+            yield Graded(result, flags, bool(ended))
 
     def probe(self, exercise: Exercise, number: int, source: str, code: str, *, seconds: float = 5.0) -> list | None:
         """The numbers of an answer on the probe in ``code``, or None."""
@@ -149,7 +151,7 @@ class Session:
         if used := used or next((f["message"] for f in findings if f.get("message", "").startswith(FORBIDDEN)), ""):
             findings = _nothing(task, used) + printed
         if flags:
-            said = BRIBED if BRIBED in flags else REPLACED.format(flags[0].removeprefix("replaces "))
+            said = BRIBED if BRIBES in flags else REPLACED.format(flags[0])
             findings = _nothing(task, said) + printed
         tests = [test.source for test in task.tests]
         for found in findings:
@@ -177,8 +179,8 @@ class Session:
         _note_replaced(found, flags)
         if found["message"].startswith(FORBIDDEN):
             return found["message"]
-        if not sings(found, word) and BRIBED not in flags:
-            flags.append(BRIBED)
+        if not sings(found, word) and BRIBES not in flags:
+            flags.append(BRIBES)
         return ""
 
     def _finding(self, seconds: float) -> dict:
@@ -215,5 +217,5 @@ class _Ended(Exception):
 def _note_replaced(found: dict, flags: list[str]) -> None:
     names = found.get("replaced")
     for name in names[:20] if isinstance(names, list) else []:
-        if (flag := f"replaces {str(name)[:100]}") not in flags:
+        if (flag := f"{'sets' if name == 'a trace function' else 'replaces'} {str(name)[:100]}") not in flags:
             flags.append(flag)

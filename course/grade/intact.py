@@ -1,7 +1,8 @@
 """What findings are made and sent with, watched as ``course.originals`` watches what tests compare with.
 
 An answer runs in the process that reports on it. Whoever replaces ``json.dumps`` or a method of the grader's own classes writes points
-of his own: so these are put back, and named, before a finding is sent.
+of his own: so these are put back, and named, before a finding is sent. A subclass of Tensor that decides how its values are compared
+agrees with every test; it is named, too.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from course.forbidden import expand, locate
 
 MODULES = ("json", "json.encoder", "os", "select", "io", "linecache", "contextlib", "traceback")
 PACKAGES = ("minilib", "course")
+HARMLESS = {"__new__", "__init__", "__init_subclass__", "__module__", "__doc__", "__dict__", "__weakref__"}  # in a subclass of Tensor
+_namespace = type.__dict__["__dict__"].__get__  # what a metaclass says about its classes is not asked
 
 
 class Intact:
     """Made before an answer runs; ``restore`` puts everything back and gives the dotted names that had been replaced.
 
+    What a new class overrides is only named: its values are everywhere.
     What ``forbidden`` names is left alone: ``course.forbidden.Guard`` has its stand-ins there.
     """
 
@@ -36,6 +40,7 @@ class Intact:
         self.encoder = encoder, dict(encoder)
         functions = {id(f): f for _, _, saved in self.saved for value in saved.values() if isinstance(f := _plain(value), FunctionType)}
         self.code = [(f, f.__code__) for f in functions.values()]
+        self.kinds = _kinds()
 
     def restore(self) -> list[str]:
         changed = []
@@ -54,7 +59,33 @@ class Intact:
             if function.__code__ is not code:
                 changed.append(f"the code of {function.__module__}.{function.__qualname__}")
                 function.__code__ = code
-        return changed
+        overridden = {key for number, kind in _kinds().items() if number not in self.kinds for key in _overrides(kind)}
+        return changed + [f"torch.Tensor.{key} in a subclass" for key in sorted(overridden)]
+
+
+def _kinds() -> dict[int, type]:
+    """The subclasses of ``torch.Tensor`` and theirs, by id: how a metaclass compares them is not asked."""
+    import torch
+
+    found: dict[int, type] = {}
+    waiting: list[type] = [torch.Tensor]
+    for kind in waiting:
+        below: list[type] = type.__subclasses__(kind)
+        new = {id(each): each for each in below if id(each) not in found}
+        found.update(new)
+        waiting += new.values()
+    return found
+
+
+def _overrides(kind: type) -> set[str]:
+    """What a subclass of ``torch.Tensor`` changes about it, if it is of no module: imports of torch's own make some, too."""
+    import torch
+
+    names = _namespace(kind)
+    home = sys.modules.get(names["__module__"])
+    if names["__module__"] != "__main__" and home and vars(home).get(kind.__name__) is kind:
+        return set()
+    return names.keys() & set(dir(torch.Tensor)) - HARMLESS
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,8 @@ MODULES = {
 RUN = 20  # characters of a test's code that no message repeats by chance
 NAMES = {
     *("get_ipython", "_getframe", "settrace", "setprofile", "_exit", "fork", "get_objects", "exec", "eval", "__import__"),
-    *("get_referrers", "f_back", "__subclasses__", "__code__"),
+    *("get_referrers", "f_back", "__subclasses__", "__code__", "TorchFunctionMode", "TorchDispatchMode"),
+    *("__eq__", "__ne__", "__bool__", "__float__", "__repr__", "__array__", "__torch_function__", "__torch_dispatch__"),
 }
 
 
@@ -70,7 +71,7 @@ def suspicious(source: str) -> list[str]:
         names = [alias.name.partition(".")[0] for alias in node.names] if isinstance(node, ast.Import) else []
         names += [(node.module or "").partition(".")[0]] if isinstance(node, ast.ImportFrom) else []
         found += [f"uses {name}" for name in names if name in MODULES]
-        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        name = next((str(getattr(node, field)) for field in ("id", "attr", "name") if getattr(node, field, None)), "")
         found += [f"uses {name}"] * (name in NAMES)
     return list(dict.fromkeys(found))
 

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib.util
+import io
 import json
 import os
 import re
@@ -22,6 +24,7 @@ import pytest
 
 from course import answers as known
 from course.assemble import grade_id, parse
+from course.cli import main
 from course.grade.folder import Folder, csv_text
 from course.grade.sandbox import missing
 from course.grading import Runner
@@ -47,7 +50,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Sandboxes need bubblewrap; COURSE_LONG=1 adds what is marked ``long`` and makes the class large."""
+    """Sandboxes need bubblewrap; COURSE_LONG=1 adds what is marked ``long``, and more kills."""
     why = missing()
     for item in items:
         if not item.path.is_relative_to(HERE):
@@ -61,9 +64,21 @@ def pytest_collection_modifyitems(items):
 def course(*words: str, cwd: Path, env: dict | None = None, check: bool = True) -> subprocess.CompletedProcess:
     """The command line in a process of its own."""
     command = [sys.executable, "-m", "course", *words]
-    done = subprocess.run(command, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, timeout=1800)
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def course_here(*words: str, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
+    """The same in this process: no seconds for imports."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(list(words))
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    assert not check or code == 0, out.getvalue() + err.getvalue()
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +118,9 @@ class Room:
 
     def course(self, *words: str, **options) -> subprocess.CompletedProcess:
         return course("grade", *words, cwd=self.path, **options)
+
+    def here(self, *words: str, **options) -> subprocess.CompletedProcess:
+        return course_here("grade", *words, cwd=self.path, **options)
 
     def enrol(self, *students: str) -> None:
         rows = [(s, s.capitalize(), "Student", f"{s}@example.org", str(1000 + i), "") for i, s in enumerate(students)]

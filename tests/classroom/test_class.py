@@ -13,7 +13,7 @@ import pytest
 from conftest import Room, a_class_of, read_by_a_student
 from course.grade import gradebook
 
-SIZE = 30 if os.environ.get("COURSE_LONG") else 6
+SIZE = 30
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def cluster(workers: int = 2):
             process.wait()
 
 
+@pytest.mark.long
 def test_three_ways_to_grade_give_the_same_gradebook(room, pupils, tmp_path):
     import shutil
 
@@ -90,6 +91,7 @@ def nbgrader(room: Room, *words: str) -> subprocess.CompletedProcess:
     return done
 
 
+@pytest.mark.long
 def test_nbgrader_autograde_uses_the_sandbox(room):
     """Plain `nbgrader autograde` in a class folder: same points, the student's code sees nothing of this machine, hooks are flagged."""
     from conftest import answered, solutions

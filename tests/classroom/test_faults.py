@@ -17,7 +17,7 @@ from test_class import cells, cluster
 
 from conftest import HERE, Room, a_class_of, answered, solutions
 
-KILLS = 50  # at random times
+KILLS = 50 if os.environ.get("COURSE_LONG") else 10  # at random times
 STEPS = [
     ("course.grade.job.key", "before"),
     ("course.grade.job.finished", "after"),
@@ -59,7 +59,7 @@ def verdicts(room: Room, student: str) -> list:
 
 def dying(room: Room, where: str, how: str, marker: Path, *words: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(HERE / "dying.py"), where, how, str(marker), *words]
-    return subprocess.run(command, cwd=room.path, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=room.path, capture_output=True, text=True, timeout=900)
 
 
 def patched(room: Room, first: str) -> subprocess.CompletedProcess:
@@ -81,6 +81,7 @@ def assert_as_undisturbed(room: Room, undisturbed) -> None:
         json.loads((room.path / "autograded" / student / "hw1" / "98_decay.ipynb").read_text())
 
 
+@pytest.mark.long
 def test_killed_at_every_step(room, undisturbed, tmp_path):
     fill(room, undisturbed[0])
     for number, (where, how) in enumerate(STEPS):
@@ -106,7 +107,6 @@ def begin_anew(room: Room) -> None:
         db.execute("DELETE FROM course_entered")
 
 
-@pytest.mark.long
 def test_killed_at_random_times(room, undisturbed):
     """The command, a worker, or a sandbox dies; then the next run, until all is done. The class starts anew when it is through."""
     chance, kills = random.Random(7), 0
@@ -151,6 +151,7 @@ def test_what_kills_its_worker_costs_nobody_else(room, undisturbed, tmp_path):
     assert_as_undisturbed(room, undisturbed)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_said_and_loses_nothing(room, undisturbed, tmp_path):
     fill(room, undisturbed[0])
     done = dying(room, "course.grade.job.place", "full", tmp_path / "full", "run", "--jobs", "2")
@@ -161,6 +162,7 @@ def test_a_full_disk_is_said_and_loses_nothing(room, undisturbed, tmp_path):
     assert_as_undisturbed(room, undisturbed)
 
 
+@pytest.mark.long
 def test_a_locked_gradebook_is_waited_for_and_then_said(room, undisturbed):
     fill(room, undisturbed[0])
     with sqlite3.connect(room.path / "gradebook.db", isolation_level=None) as other:
@@ -193,7 +195,7 @@ def test_a_lost_dask_worker(room, undisturbed):
         running = subprocess.Popen(command, cwd=room.path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         time.sleep(6)
         os.killpg(processes[1].pid, signal.SIGKILL)  # a worker with its nanny
-        assert running.wait(timeout=300) == 0, running.stderr.read()
+        assert running.wait(timeout=900) == 0, running.stderr.read()
     assert_as_undisturbed(room, undisturbed)
 
 
@@ -240,7 +242,7 @@ def test_manual_grades_and_comments_survive(room):
     assert "1 graded" in room.course("run").stdout
     found = room.scores()["ada"]
     assert found["points"] == 3 + 0 + 1.5 + 2 and "98_decay/task-1-tests-2" in found["to_read"]
-    room.course("feedback")
+    room.here("feedback")
     assert "Say which &lt;b&gt;entry&lt;/b&gt;." in (room.path / "feedback/hw1/ada.html").read_text()
 
 

@@ -16,7 +16,10 @@ from conftest import REQUIRED, Room, answered, solutions
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-pytestmark = pytest.mark.skipif(not CHROMIUM and "chromium" not in REQUIRED, reason="needs Chromium: apt install chromium")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not CHROMIUM and "chromium" not in REQUIRED, reason="needs Chromium: apt install chromium"),
+]
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_private_tasks_are_handed_out_and_graded(room, tmp_path):
 
 def test_an_existing_folder_is_not_touched(room):
     before = (room.path / "settings.toml").stat().st_mtime_ns
-    done = room.course("init", str(room.path), check=False)
+    done = room.here("init", str(room.path), check=False)
     assert done.returncode == 1 and "nothing was changed" in done.stderr and (room.path / "settings.toml").stat().st_mtime_ns == before
 
 
@@ -107,7 +107,7 @@ def test_an_existing_folder_is_not_touched(room):
     ],
 )
 def test_what_is_mistyped_is_answered_in_a_sentence(room, words, said):
-    done = room.course(*words, check=False)
+    done = room.here(*words, check=False)
     assert done.returncode in (1, 2) and said in done.stderr and "Traceback" not in done.stderr
 
 
@@ -118,9 +118,9 @@ def test_moodle_canvas_and_plain_folders_are_understood(room, tmp_path):
         archive.writestr("studentbob_LATE_1001_5555_98_decay-1.ipynb", SOLVED)
         archive.writestr("cleo/notes.txt", "not a notebook")
         archive.writestr("nobody/98_decay.ipynb", SOLVED)
-    said = json.loads(room.course("collect", str(tmp_path / "export.zip"), "--json").stdout)
+    said = json.loads(room.here("collect", str(tmp_path / "export.zip"), "--json").stdout)
     assert said["new"] == ["ada", "bob"] and said["missing"] == ["cleo"] and said["nobody"] == ["nobody/98_decay.ipynb"]
-    again = json.loads(room.course("collect", str(tmp_path / "export.zip"), "--json").stdout)
+    again = json.loads(room.here("collect", str(tmp_path / "export.zip"), "--json").stdout)
     assert again["new"] == [] and again["known"] == ["ada", "bob"]
 
 
@@ -130,7 +130,7 @@ def test_every_version_is_kept_and_the_latest_counts(room, tmp_path):
         entry = zipfile.ZipInfo("ada/98_decay.ipynb", (2026, 12, int(day), 12, 0, 0))
         with zipfile.ZipFile(tmp_path / f"{day}.zip", "w") as archive:
             archive.writestr(entry, text)
-        room.course("collect", str(tmp_path / f"{day}.zip"))
+        room.here("collect", str(tmp_path / f"{day}.zip"))
     assert len(list((room.path / "versions/hw1/ada/98_decay").glob("*.ipynb"))) == 3
     assert (room.path / "submitted/ada/hw1/98_decay.ipynb").read_text() == SOLVED
     assert (room.path / "submitted/ada/hw1/timestamp.txt").read_text().startswith("2026-12-03")
@@ -143,10 +143,10 @@ def test_late_work_and_extensions(room, tmp_path):
     for student in ("ada", "bob"):
         with zipfile.ZipFile(tmp_path / f"{student}.zip", "w") as archive:
             archive.writestr(zipfile.ZipInfo(f"{student}/98_decay.ipynb", (2027, 1, 3, 18, 0, 0)), SOLVED)
-        said = json.loads(room.course("collect", str(tmp_path / f"{student}.zip"), "--json").stdout)
+        said = json.loads(room.here("collect", str(tmp_path / f"{student}.zip"), "--json").stdout)
     assert list(said["late"]) == ["ada"] and "30 % of the points" in said["late"]["ada"]
     room.course("run", "--jobs", "2", "--no-sandbox")
-    room.course("report")
+    room.here("report")
     with open(room.path / "reports" / "hw1.csv") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     assert (rows["ada"]["points"], rows["ada"]["late penalty"], rows["bob"]["points"]) == ("4.2", "1.8", "6.0")
@@ -165,7 +165,7 @@ def test_spreadsheets_run_nothing(room):
     roster.write_text(roster.read_text().replace("Ada,Student", "=cmd|'/c calc'!A1,Student"))
     room.hand_in("ada", SOLVED)
     room.course("run", "--no-sandbox")
-    room.course("report")
+    room.here("report")
     rows = [row for path in (room.path / "reports").glob("*.csv") for row in csv.reader(path.read_text().splitlines())]
     assert rows and not any(cell.startswith("=") for row in rows for cell in row)
 

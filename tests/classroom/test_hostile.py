@@ -4,6 +4,7 @@
 ``notebook``    a function of the solved notebook that returns another, or bytes
 ``export``      what a platform would export; it is collected, ``SAYS`` is what `course grade collect --json` must say
 ``POINTS``, ``SAYS``, ``FLAG``   what must come out; ``NBGRADER``: also run by plain `nbgrader autograde`
+``LONG``        another way of what a file without it tries: it runs with COURSE_LONG=1
 
 All answers and notebooks are one class, graded in one run beside two honest students.
 """
@@ -24,9 +25,10 @@ from course.grade.sandbox import Limits, command
 
 FILES = sorted((Path(__file__).parent / "hostile").glob("*.py"))
 CASES = {path.stem: runpy.run_path(str(path)) for path in FILES}
-GRADED = [name for name, case in CASES.items() if "export" not in case]
+LONG = [name for name, case in CASES.items() if case.get("LONG")]
+GRADED = [name for name, case in CASES.items() if "export" not in case and (name not in LONG or os.environ.get("COURSE_LONG"))]
 COLLECTED = [name for name, case in CASES.items() if "export" in case]
-SECONDS = 5  # a task's limit here
+SECONDS = 30  # a task's limit here: one of the honest imports TorchDynamo, which takes ten on a busy machine
 TRAINS = "torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1).step()\n"  # imports TorchDynamo, which wraps names of torch
 HONEST = {"honest": solutions(), "trains": solutions() | {1: TRAINS + solutions()[1]}}
 
@@ -54,8 +56,8 @@ def graded(school, tmp_path_factory):
     start = time.monotonic()
     done = room.course("run", "--jobs", "2", env={"GRADERS_SECRET": "the exam"})
     assert f"{len(HONEST) + len(GRADED)} graded, 0 failed" in done.stdout
-    room.course("report")
-    room.course("feedback")
+    room.here("report")
+    room.here("feedback")
     return room, time.monotonic() - start
 
 
@@ -64,7 +66,7 @@ def table(graded):
     return graded[0].scores()
 
 
-@pytest.mark.parametrize("name", GRADED)
+@pytest.mark.parametrize("name", GRADED + [pytest.param(name, marks=pytest.mark.long) for name in LONG if name not in GRADED])
 def test_hostile_submission(name, graded, table):
     case, found = CASES[name], graded[0].result(name)
     points = case["POINTS"] if isinstance(case["POINTS"], tuple) else (case["POINTS"],)
@@ -128,7 +130,7 @@ def test_hostile_export(name, school, tmp_path):
 
     source = CASES[name]["export"](write, answered(solutions()).encode())
     before = everything(tmp_path, without=room.path)
-    said = json.loads(room.course("collect", str(source), "--json").stdout)
+    said = json.loads(room.here("collect", str(source), "--json").stdout)
     for part, words in CASES[name]["SAYS"].items():
         assert all(any(word in line for line in said[part]) for word in words), said
     assert everything(tmp_path, without=room.path) == before

@@ -18,6 +18,9 @@ docs = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(docs)
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(autouse=True)
 def in_the_school():
     """Not here: this is about the repository itself."""
@@ -38,7 +41,7 @@ def test_the_quarter_of_an_hour(tmp_path):
                 if words[2] == "collect":
                     export(tmp_path)
                 run = [sys.executable, "-m", *words]
-                out = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=300, env=os.environ | {"COLUMNS": "140"})
+                out = subprocess.run(run, cwd=place, capture_output=True, text=True, timeout=900, env=os.environ | {"COLUMNS": "140"})
                 assert out.returncode == 0, f"`{command}`: {out.stdout}{out.stderr}"
                 for line in expected:
                     assert line in out.stdout, f"`{command}` does not print “{line}”: {out.stdout}"

@@ -1,5 +1,6 @@
 """Rewrites what is compiled, so that asserts hold. Noticed, put back."""
 
+LONG = True
 POINTS = 3
 FLAG = "replaces ast.parse"
 ANSWER = r"""import ast

@@ -1,5 +1,6 @@
 """Acts when the process ends. It ends without handlers."""
 
+LONG = True
 POINTS = 6
 FLAG = "uses atexit"
 ANSWER = r"""import atexit, os

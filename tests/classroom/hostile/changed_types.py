@@ -1,5 +1,6 @@
 """Cells turned into another type. They are turned back."""
 
+LONG = True
 POINTS = 6
 FLAG = "was of type markdown"
 

@@ -1,5 +1,6 @@
 """Stops the clock and loops for ever. The limit is kept outside."""
 
+LONG = True
 POINTS = 3
 SAYS = "longer than"
 ANSWER = r"""import time

@@ -1,5 +1,6 @@
 """Opens hundreds of widgets. There is no front end; under plain nbgrader the output is bounded."""
 
+LONG = True
 POINTS = 6
 NBGRADER = True
 ANSWER = r"""import ipywidgets

@@ -1,5 +1,6 @@
 """Asks for a name, which could carry an answer out. Nobody answers."""
 
+LONG = True
 POINTS = 6
 FLAG = "uses socket"
 ANSWER = r"""import socket

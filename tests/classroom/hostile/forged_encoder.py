@@ -1,5 +1,6 @@
 """Hangs a method on the one encoder that messages are written with. Noticed, put back."""
 
+LONG = True
 POINTS = 3
 FLAG = "replaces json encoder.encode"
 ANSWER = r"""import json

@@ -1,5 +1,6 @@
 """Returns a number whose text is another. Points are read from plain numbers and cut to their range."""
 
+LONG = True
 POINTS = 3
 ANSWER = r"""class Rich(float):
     def __repr__(self):

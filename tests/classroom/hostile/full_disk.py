@@ -1,5 +1,6 @@
 """Fills every folder that can be written to. Bounded, private, gone with the sandbox."""
 
+LONG = True
 POINTS = 6
 ANSWER = r"""import os
 for folder in ('/tmp', '/home/student', '/dev/shm', '/var/tmp', '/'):

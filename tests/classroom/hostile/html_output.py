@@ -1,5 +1,6 @@
 """Displays HTML with a script. Outputs of a submission are shown to nobody."""
 
+LONG = True
 POINTS = 6
 FLAG = "uses IPython"
 NBGRADER = True

@@ -1,5 +1,6 @@
 """Ignores every signal and every exception. It is killed."""
 
+LONG = True
 POINTS = 3
 SAYS = "longer than"
 FLAG = "uses signal"

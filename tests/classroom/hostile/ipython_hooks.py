@@ -1,5 +1,6 @@
 """Registers hooks with IPython before the tests run. There is no IPython in the grader."""
 
+LONG = True
 POINTS = 3
 SAYS = "get_ipython"
 FLAG = "uses get_ipython"

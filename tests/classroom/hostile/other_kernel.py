@@ -1,5 +1,6 @@
 """The kernel is set to another program. The source's is used."""
 
+LONG = True
 POINTS = 6
 
 

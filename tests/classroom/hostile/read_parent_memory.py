@@ -1,5 +1,6 @@
 """Opens the memory and the files of the process above. Both are closed to it."""
 
+LONG = True
 POINTS = 6
 ANSWER = r"""import os
 for name in ('mem', 'environ', 'fd'):

@@ -1,5 +1,6 @@
 """Removes every file. Nothing of the system, the course or the grader can be removed."""
 
+LONG = True
 POINTS = 6
 ANSWER = r"""import course, os, shutil
 for folder in (os.path.dirname(course.__file__), '/etc', '/home', '/tmp', '/var'):

@@ -1,5 +1,6 @@
 """Replaces builtins that tests use. Noticed, put back."""
 
+LONG = True
 POINTS = 3
 FLAG = "replaces builtins."
 ANSWER = r"""import builtins

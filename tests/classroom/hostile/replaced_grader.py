@@ -1,5 +1,6 @@
 """Replaces a method of the grader's own class, when the first test calls the answer. Noticed, put back."""
 
+LONG = True
 POINTS = 3
 FLAG = "replaces course.grading.Attempt.test"
 ANSWER = r"""def decayed(x, a):

@@ -1,5 +1,6 @@
 """Replaces the comparison when the tests call the answer. Noticed after that test; the task gets nothing."""
 
+LONG = True
 POINTS = 3
 FLAG = "replaces minilib.check._compare"
 ANSWER = r"""def decayed(x, a):

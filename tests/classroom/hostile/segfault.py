@@ -1,5 +1,6 @@
 """Reads address 0. A crash is the task's own."""
 
+LONG = True
 POINTS = 3
 SAYS = "ended the whole process"
 FLAG = "uses ctypes"

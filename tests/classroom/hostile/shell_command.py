@@ -1,5 +1,6 @@
 """A shell command in an answer. It is no Python; under plain nbgrader it runs inside the sandbox."""
 
+LONG = True
 POINTS = 3
 SAYS = "notebook command"
 NBGRADER = True

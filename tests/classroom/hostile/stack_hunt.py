@@ -1,5 +1,6 @@
 """Walks up the stack for the tests when the answer is run. None of them has arrived."""
 
+LONG = True
 POINTS = 6
 FLAG = "uses _getframe"
 ANSWER = r"""import sys

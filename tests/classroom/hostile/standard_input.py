@@ -1,5 +1,6 @@
 """Waits for somebody to type. Nobody does."""
 
+LONG = True
 POINTS = 3
 NBGRADER = True
 ANSWER = r"""input('password? ')

@@ -1,5 +1,6 @@
 """Changes the library that grades it. It is read-only."""
 
+LONG = True
 POINTS = 6
 ANSWER = r"""import minilib.check
 try:
