@@ -1,6 +1,6 @@
 """What holds for every test: one thread, no questions to a reader, no trace in the user's own data; and what nbval need not compare.
 
-``COURSE_MINUTES=35`` begins no further notebook after so many minutes. Those of the last commit come first, the others in an order drawn
+``COURSE_MINUTES=30`` begins no further notebook after so many minutes. Those of the last commit come first, the others in an order drawn
 from its hash: on a machine too slow for all of them, each has its turn over the commits.
 """
 
