@@ -16,12 +16,13 @@ from course import syllabus
 from course.errors import CourseError
 
 LEARN, MAKE, TEACH = "For learners", "For those who write lessons", "For instructors"
-ORDER = ["lab", "list", "start", "check", "progress", "run", "claims", "release", "new", "grade", "doctor"]
-STUDY = {"start": LEARN, "check": LEARN, "progress": LEARN, "release": MAKE}  # commands that live in course.study
+ORDER = ["lab", "list", "start", "check", "progress", "review", "run", "claims", "release", "new", "grade", "doctor"]
+# commands that live in course.study and course.review
+STUDY = {"start": LEARN, "check": LEARN, "progress": LEARN, "review": LEARN, "release": MAKE}
 
 
 class Commands(TyperGroup):
-    """Imports the commands of `course.study` and `course.grade` when they are asked for: they need the notebook libraries."""
+    """Imports the commands of `course.study`, `.review` and `.grade` when they are asked for: they need the notebook libraries."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return ORDER
@@ -35,10 +36,10 @@ class Commands(TyperGroup):
             return group
         if name not in STUDY:
             return super().get_command(ctx, name)
-        from course import study
+        from course import review, study
 
         alone = typer.Typer(add_completion=False)
-        alone.command(name, rich_help_panel=STUDY[name])(getattr(study, name))
+        alone.command(name, rich_help_panel=STUDY[name])(getattr(review if name == "review" else study, name))
         return typer.main.get_command(alone)
 
 

@@ -125,7 +125,9 @@ def open_lab(notebook: Path, extra: list[str], *, browser: bool, port: int | Non
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; Jupyter would refuse to start
         command.append("--allow-root")
     command += ["--log-level=WARN", *["--no-browser"] * (not browser), *[f"--port={port}"] * (port is not None), *extra]
-    server = subprocess.Popen(command)
+    # no window that asks about news on the first day, and no request to its server
+    settings = os.pathsep.join(filter(None, [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    server = subprocess.Popen(command, env=os.environ | {"JUPYTER_CONFIG_PATH": settings})
     try:
         if address := _address(server, notebook):
             print(f"JupyterLab is at {address}\nCtrl-C here ends it; your work is in {notebooks.shown(notebook)}.", flush=True)

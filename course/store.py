@@ -84,6 +84,21 @@ def noted(lesson: str, task: int, what: str) -> int:
         return db.execute("SELECT COUNT(*) FROM events WHERE lesson = ? AND task = ? AND what = ?", (lesson, task, what)).fetchone()[0]
 
 
+def times(lesson: str, what: str) -> list[float]:
+    """When it happened, in order."""
+    with connected() as db:
+        rows = db.execute("SELECT at FROM events WHERE lesson = ? AND what = ? ORDER BY at", (lesson, what)).fetchall()
+    return [row[0] for row in rows]
+
+
+def finished(lesson: str) -> float:
+    """When the last of the tasks reached its best score."""
+    with connected() as db:
+        rows = db.execute("SELECT task, points, at FROM attempts WHERE lesson = ? ORDER BY at", (lesson,)).fetchall()
+    best = {task: max(points for other, points, _ in rows if other == task) for task, _, _ in rows}
+    return max((next(at for other, points, at in rows if other == task and points == best[task]) for task in best), default=0.0)
+
+
 def scores(lesson: str) -> dict[int, Score]:
     """Best score, attempts and time of each task that was tried."""
     with connected() as db:

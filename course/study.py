@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def check(
     with Worker(source, found.answers) as worker, console.status("Getting the exercise ready …"):
         for result in worker.grade({task.number: task.source for task in exercise.tasks}):
             results.append(result)
-            _show(console, result)
+            show_result(console, result)
     _remember(lambda: store.record(found.slug, results))
     changed = not copy.exists() or copy.stat().st_mtime_ns != stamp
     written = [
@@ -107,7 +108,7 @@ def check(
         console.print(Text("Your notebook was saved while it was checked: this is the result of the version before.", "yellow"))
 
 
-def _show(console: Console, result: dict) -> None:
+def show_result(console: Console, result: dict) -> None:
     """One line a task, and below it what to look at."""
     hidden = not result["possible"] and result["status"] == "passed"
     mark, colour = MARK["hidden" if hidden else result["status"]]
@@ -149,11 +150,14 @@ def state(lesson: Lesson) -> tuple[str, float, float]:
 
 def progress() -> None:
     """Show the map of the course: done, started, open; and how well your predictions were calibrated."""
+    from course.review import waiting  # it needs this module
+
     lessons = syllabus.load()
     try:
         guesses = store.calibration()
         states = {lesson.id: state(lesson) for lesson in lessons.lessons}
         times = {lesson.id: store.scores(lesson.slug) for lesson in lessons.lessons if states[lesson.id][0] != "open"}
+        soon = sum(when <= time.time() for _, _, when in waiting(lessons))
     except (OSError, sqlite3.Error) as problem:
         raise CourseError(f"Your progress in {store.path()} cannot be read: {problem}.") from None
     console = Console()
@@ -175,6 +179,8 @@ def progress() -> None:
     console.print(table)
     done = sum(name == "done" for name, *_ in states.values())
     console.print(f"\n{done} of {len(states)} done, {sum(name == 'started' for name, *_ in states.values())} started.")
+    if soon:
+        console.print(f"{soon} lesson{'s' * (soon > 1)} due for review: `course review`.")
     if guesses["ranges"]:
         share = guesses["ranges_hit"] / guesses["ranges"]
         verdict = "too narrow" if share < 0.7 else "too wide" if share > 0.9 else "well chosen"
