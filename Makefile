@@ -12,7 +12,7 @@ STAMP := $(if $(LOCKED),-locked)
 # tests that execute lessons or exercises: `quick` leaves them out
 EXECUTING := tests/answers tests/browser tests/classroom tests/exercises tests/mutants
 
-.PHONY: help lab test test-all quick lesson exercises mutants bench all-lessons
+.PHONY: help lab test test-all quick lesson exercises mutants bench site all-lessons
 help:
 	@echo "make lab              open the course in JupyterLab (LOCKED=1: with the versions of the stored outputs)"
 	@echo "make test             all lessons executed, all exercises and answers graded"
@@ -22,6 +22,7 @@ help:
 	@echo "make exercises        regenerate exercises/ from solutions/"
 	@echo "make mutants LESSON=13  break each build step and see that a check notices (no LESSON: all)"
 	@echo "make bench            kernels and blocks beside their peers; renews benchmarks/results.md"
+	@echo "make site             the course as a static site in build/site, from the stored outputs"
 	@echo "make all-lessons      execute every lesson, with seconds and memory"
 
 lab: .venv/learner$(STAMP)
@@ -54,6 +55,10 @@ bench: .venv/developer$(STAMP)
 	$(PIP) -q -e ".[bench]"
 	python benchmarks/kernels.py --write
 
+site: .venv/learner$(STAMP)
+	$(PIP) -q -e ".[site]"
+	python docs/site
+
 all-lessons: .venv/learner$(STAMP)
 	course run chapters/*/*.ipynb
 
@@ -66,7 +71,7 @@ all-lessons: .venv/learner$(STAMP)
 
 .venv/developer$(STAMP): pyproject.toml | $(BIN)/python
 	@echo "Setting up .venv for the tests; the first time this takes some minutes, most of them for PyTorch."
-	$(PIP) -e ".[dev,classroom,triton]"
+	$(PIP) -e ".[dev,classroom,triton,site]"
 	@touch $@ .venv/learner$(STAMP)
 
 $(BIN)/python:
