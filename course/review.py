@@ -1,7 +1,7 @@
 """`course review`: five minutes from a finished lesson, after 1, 7 and 30 days.
 
 First a line of a solution is missing, then a known mistake is to be repaired, then a claim's verdict is to be remembered; which task,
-which line, which mistake differs from lesson to lesson and from try to try. What is missed stays due.
+which line, which mistake, which claim is drawn anew for each lesson and review. What is missed stays due, a mend in the same notebook.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def blanks(source: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _solution(task: Task) -> str:
-    return "\n".join(line for line in task.source.split("\n") if "### BEGIN SOLUTION" not in line and "### END SOLUTION" not in line)
+def _without_marks(source: str) -> str:
+    return "\n".join(line for line in source.split("\n") if "### BEGIN SOLUTION" not in line and "### END SOLUTION" not in line)
 
 
 def _make(lesson: Lesson, turn: int) -> tuple[Task, str]:
     """A task of the lesson's exercise and its code with something to mend."""
-    draw = random.Random(f"{lesson.slug} {turn} {len(store.times(lesson.slug, 'review missed'))}")
+    draw = random.Random(f"{lesson.slug} {turn}")
     tasks = [task for task in parse(notebooks.read(lesson.solution)).tasks if task.kind not in ("check", "experiment")]
     options: list[tuple[Task, str]] = []
     if turn == 1 and lesson.answers.exists():
@@ -74,11 +74,11 @@ def _make(lesson: Lesson, turn: int) -> tuple[Task, str]:
         for task in tasks:
             wrong = [answers.text(answer, task.source) for answer in known.wrong.get(task.number, {}).values()]
             options += [(task, text) for text in wrong if "import " not in text]
-    options = options or [(task, text) for task in tasks for text in blanks(_solution(task))]
+    options = options or [(task, text) for task in tasks for text in blanks(_without_marks(task.source))]
     if not options:
         raise CourseError(f"The exercise of {lesson.slug} has no line to take out; its lesson is read again: `course lab {lesson.short}`.")
     task, text = draw.choice(options)
-    return task, "\n".join(line for line in text.split("\n") if "### BEGIN SOLUTION" not in line and "### END SOLUTION" not in line)
+    return task, _without_marks(text)
 
 
 def _notebook(lesson: Lesson, turn: int) -> str:
@@ -137,7 +137,7 @@ def _list(entries: list[tuple[Lesson, int, float]]) -> None:
 def _mend(lesson: Lesson, turn: int) -> bool | None:
     """Make the notebook, or grade it once it has been changed; None when there is nothing to grade yet."""
     place = lesson.root / "work" / "review" / f"{lesson.slug}-{turn + 1}.ipynb"
-    if notebooks.create_text(place, _notebook(lesson, turn)):
+    if not place.exists() and notebooks.create_text(place, _notebook(lesson, turn)):
         typer.echo(f"{notebooks.shown(place)} is ready: mend the code, save, and type `course review {lesson.short}` again.")
         return None
     number, text = _answer(place)

@@ -15,6 +15,9 @@ from course.syllabus import load  # noqa: E402
 
 syllabus = load()
 site = Path(sys.argv[1]) if sys.argv[1:] else syllabus.root / "build" / "site"
+# Sphinx leaves the mark .buildinfo in what it built
+if sys.argv[1:] and site.exists() and any(site.iterdir()) and not (site / ".buildinfo").exists():
+    sys.exit(f"{site} holds files that are no site of this course: name an empty or a new folder. Nothing was changed.")
 shutil.rmtree(site, ignore_errors=True)
 with tempfile.TemporaryDirectory() as scratch:
     sources = Path(scratch) / "sources"

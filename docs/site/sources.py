@@ -43,7 +43,7 @@ def assemble(syllabus: Syllabus, target: Path) -> None:
     _write(target / "exercises" / "index.md", _exercises_page(lessons))
     for guide in ("glossary", "instructors", "contributing", "data"):
         _write(target / "docs" / f"{guide}.md", _links((syllabus.root / "docs" / f"{guide}.md").read_text(encoding="utf-8"), "docs"))
-    _write(target / "docs" / "claims.md", _claims_page(board))
+    _write(target / "docs" / "claims.md", _claims_page(syllabus, board))
     _write(target / "map.md", _map_page(syllabus))
     _write(target / "api" / "index.md", _api(syllabus.root, target / "api"))
     _write(target / "index.md", _home(syllabus, board))
@@ -265,12 +265,13 @@ def _graph(syllabus: Syllabus) -> str:
 # the claims board
 
 
-def _claims_page(board: list[tuple[Lesson, list[dict]]]) -> str:
+def _claims_page(syllabus: Syllabus, board: list[tuple[Lesson, list[dict]]]) -> str:
     total = Counter(row["verdict"] for _, rows in board for row in rows)
     number = sum(total.values())
     sums = ", ".join(f"{total[verdict]} {verdict}" for verdict in claims.COLOURS)
-    chapters = sorted({lesson.chapter for lesson, _ in board})
-    options = "".join(f'<option value="{slug}">{html.escape(slug.replace("_", " "))}</option>' for slug in chapters)
+    standing = {lesson.chapter for lesson, _ in board}
+    chapters = [chapter for chapter in syllabus.chapters if chapter.slug in standing]
+    options = "".join(f'<option value="{chapter.slug}">{html.escape(chapter.title)}</option>' for chapter in chapters)
     verdicts = "".join(f"<option>{verdict}</option>" for verdict in claims.COLOURS)
     head = "".join(f'<th scope="col">{name}</th>' for name in ("lesson", "claim", "the paper", "ours", "verdict"))
     body = "\n".join(_claim_row(lesson, row) for lesson, rows in board for row in rows)

@@ -57,6 +57,13 @@ def site(tmp_path_factory):
     server.shutdown()
 
 
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    built = subprocess.run([sys.executable, root() / "docs" / "site", tmp_path], capture_output=True, text=True)
+    assert built.returncode == 1 and "Nothing was changed" in built.stderr
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
 def test_every_lesson_and_exercise_has_its_page(site):
     for lesson in syllabus.load().lessons:
         for kind in ("chapters", "exercises"):
