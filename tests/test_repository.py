@@ -56,7 +56,7 @@ def test_constraints_name_a_version_of_every_dependency_within_its_range():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     pins = {canonicalize_name(name): version for name, version in pins.items()}
-    for wanted in (requirements(), requirements("dev"), requirements("classroom")):
+    for wanted in (requirements(), requirements("dev"), requirements("classroom"), requirements("site")):
         for name, requirement in wanted.items():
             assert name in pins, f"constraints.txt has no version of {name}"
             assert requirement.specifier.contains(pins[name], prereleases=True), f"{name} {pins[name]} is outside {requirement}"
