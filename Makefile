@@ -12,7 +12,7 @@ STAMP := $(if $(LOCKED),-locked)
 # tests that execute lessons or exercises: `quick` leaves them out
 EXECUTING := tests/answers tests/browser tests/classroom tests/exercises tests/mutants
 
-.PHONY: help lab test test-all quick lesson exercises mutants bench site all-lessons
+.PHONY: help lab test test-all quick lesson exercises mutants bench site all-lessons browser-all
 help:
 	@echo "make lab              open the course in JupyterLab (LOCKED=1: with the versions of the stored outputs)"
 	@echo "make test             all lessons executed, all exercises and answers graded"
@@ -23,7 +23,8 @@ help:
 	@echo "make mutants LESSON=13  break each build step and see that a check notices (no LESSON: all)"
 	@echo "make bench            kernels and blocks beside their peers; renews benchmarks/results.md"
 	@echo "make site             the course as a static site in build/site, from the stored outputs"
-	@echo "make all-lessons      execute every lesson, with seconds and memory"
+	@echo "make all-lessons      execute every lesson; renews benchmarks/lessons.md: seconds, memory, verdicts"
+	@echo "make browser-all      every lesson's explorer moved in a real browser"
 
 lab: .venv/learner$(STAMP)
 	course lab $(LESSON)
@@ -60,7 +61,10 @@ site: .venv/learner$(STAMP)
 	python docs/site
 
 all-lessons: .venv/learner$(STAMP)
-	course run chapters/*/*.ipynb
+	python benchmarks/lessons.py
+
+browser-all: .venv/developer$(STAMP)
+	COURSE_ALL=1 $(PYTEST) tests/browser/test_explorers.py
 
 # The two set-ups: what a learner needs, and what the tests need on top. The stamp says that this
 # pyproject.toml is installed.
