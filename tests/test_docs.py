@@ -97,6 +97,15 @@ def test_readme_lists_the_chapters_with_their_papers():
         assert told[chapter.title] == [lesson.number for lesson in load().of_chapter(chapter.slug)], chapter.title
 
 
+def test_ways_through_the_course_hold_what_their_lessons_need():
+    lessons = {lesson.id: lesson for lesson in load().lessons}
+    paths = re.findall(r"^\| \*\*.+?\*\* \| start, then ([\d, ]+) \|", (root() / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(paths) >= 4
+    for numbers in ({int(n) for n in path.split(",")} for path in paths):
+        needed = {lessons[need].number for lesson in lessons.values() if lesson.number in numbers for need in lesson.requires}
+        assert needed - {None} <= numbers, f"{sorted(numbers)} lacks {sorted(needed - {None} - numbers)}"
+
+
 def _run(text: str) -> range:
     """ "7–12" as its numbers; "54" stands for itself."""
     first, _, last = text.partition("–")
