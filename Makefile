@@ -12,11 +12,11 @@ STAMP := $(if $(LOCKED),-locked)
 # tests that execute lessons or exercises: `quick` leaves them out
 EXECUTING := tests/answers tests/browser tests/classroom tests/exercises tests/mutants
 
-.PHONY: help lab test test-all quick lesson exercises mutants bench site all-lessons browser-all
+.PHONY: help lab test test-all quick lesson exercises mutants bench site all-lessons browser-all newcomer
 help:
 	@echo "make lab              open the course in JupyterLab (LOCKED=1: with the versions of the stored outputs)"
 	@echo "make test             all lessons executed, all exercises and answers graded"
-	@echo "make test-all         the rest as well, for hours: all mutants, every explorer, the classroom"
+	@echo "make test-all         the rest as well, for hours: all mutants, every explorer, larger runs, the classroom"
 	@echo "make quick            the tests that execute no lesson"
 	@echo "make lesson LESSON=13 execute one lesson and print its claims table"
 	@echo "make exercises        regenerate exercises/ from solutions/"
@@ -25,6 +25,7 @@ help:
 	@echo "make site             the course as a static site in build/site, from the stored outputs"
 	@echo "make all-lessons      execute every lesson; renews benchmarks/lessons.md: seconds, memory, verdicts"
 	@echo "make browser-all      every lesson's explorer moved in a real browser"
+	@echo "make newcomer         lab and test from a fresh clone, as a fresh user: minutes and megabytes"
 
 lab: .venv/learner$(STAMP)
 	course lab $(LESSON)
@@ -34,7 +35,7 @@ test: .venv/developer$(STAMP)
 	$(PYTEST) --nbval-lax --nbval-current-env chapters solutions
 
 test-all: test
-	COURSE_ALL=1 $(PYTEST) tests/browser
+	COURSE_ALL=1 $(PYTEST) tests/browser tests/lessons/test_full_settings.py
 	COURSE_LONG=1 $(PYTEST) tests/classroom
 	COURSE_THOROUGH=1 $(PYTEST) tests/library
 	python tests/mutants --all
@@ -65,6 +66,9 @@ all-lessons: .venv/learner$(STAMP)
 
 browser-all: .venv/developer$(STAMP)
 	COURSE_ALL=1 $(PYTEST) tests/browser/test_explorers.py
+
+newcomer: .venv/learner$(STAMP)
+	python benchmarks/newcomer.py --python $(PYTHON)
 
 # The two set-ups: what a learner needs, and what the tests need on top. The stamp says that this
 # pyproject.toml is installed.

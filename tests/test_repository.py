@@ -1,5 +1,6 @@
 """The repository as a newcomer finds it: one list of dependencies, a known layout, no litter, and code that the linters accept."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -62,6 +63,17 @@ def test_constraints_name_a_version_of_every_dependency_within_its_range():
             assert requirement.specifier.contains(pins[name], prereleases=True), f"{name} {pins[name]} is outside {requirement}"
 
 
+def test_the_lowest_versions_of_the_newcomers_test_lie_within_their_ranges():
+    path = ROOT / "benchmarks" / "newcomer.py"
+    spec = importlib.util.spec_from_file_location("newcomer", path)
+    newcomer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(newcomer)
+    pins = {canonicalize_name(name): version for name, version in (line.split("==") for line in newcomer.lowest().split())}
+    for group in (None, *PROJECT["optional-dependencies"]):
+        for name, requirement in requirements(group).items():
+            assert requirement.specifier.contains(pins[name]), requirement
+
+
 def test_ranges_not_pins_and_no_address_of_a_registry():
     for group in (None, *PROJECT["optional-dependencies"]):
         for requirement in requirements(group).values():
@@ -102,7 +114,9 @@ def test_library_does_not_know_the_command_line():
         assert not re.search(r"^\s*(from|import) course\b", path.read_text(encoding="utf-8"), flags=re.M), f"{path.name} imports course"
 
 
-@pytest.mark.parametrize("target", ["lab", "test", "quick", "lesson LESSON=13", "exercises", "mutants LESSON=13", "bench", "all-lessons"])
+@pytest.mark.parametrize(
+    "target", ["lab", "test", "quick", "lesson LESSON=13", "exercises", "mutants LESSON=13", "bench", "all-lessons", "newcomer"]
+)
 def test_make_knows_its_targets(target):
     """Dry: make prints what it would do."""
     dry = subprocess.run(["make", "--dry-run", *target.split()], cwd=ROOT, capture_output=True, text=True)
