@@ -45,7 +45,7 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Transformers, Rebuilt: 53 papers, each rebuilt in one notebook.\n\nLESSON is a number (13), a slug (mamba), NN_slug or a path.",
+    help="Transformers, Rebuilt: one paper, one notebook.\n\nLESSON is a number (13), a slug (mamba), NN_slug or a path.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -124,8 +124,11 @@ def new(
     """Write the skeleton of a lesson: the notebook, the solution of its exercise, the answers that test it."""
     from course import new, notebooks
 
-    for path in new.write(syllabus.load(), number, slug, chapter):
+    paths = new.write(syllabus.load(), number, slug, chapter)
+    for path in paths:
         typer.echo(f"Wrote {notebooks.shown(path)}")
+    if paths[-1].name == "syllabus.toml":
+        typer.echo("Now put the paper in place of the placeholders: in its entry there, and in the first cells of lesson and exercise.")
 
 
 @app.command()

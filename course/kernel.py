@@ -135,7 +135,7 @@ def _measure(kernel: psutil.Process, outcome: Outcome) -> None:
 
 def _failure(number: int, source: str, error: Exception, limit: float | None, exit_code: int | None) -> Failure:
     if isinstance(error, CellTimeoutError):
-        words = f"still running when the lesson's limit of {limit:.0f} s was over; the kernel was stopped"
+        words = f"still running when the lesson's limit of {limit:.0f} s was over; `time_limit` in the syllabus gives it more"
     elif isinstance(error, DeadKernelError):
         words = f"the kernel died ({_how_it_ended(exit_code)})"
     else:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TEXTS = Path(__file__).parent / "skeleton"
-ENTRY = """
-[[lesson]]
+ENTRY = """[[lesson]]
 number = {number}
 slug = "{slug}"
 kind = "method"
@@ -31,6 +30,7 @@ requires = ["00_start/01_the_transformer"]
 introduces = []
 minutes = 60
 difficulty = 3
+core = false
 why = "one line on why it matters today"
 """
 
@@ -80,7 +80,7 @@ def write(syllabus: Syllabus, number: int, slug: str, chapter: str) -> list[Path
             if notebooks.create_text(path, text):
                 undo.callback(path.unlink, missing_ok=True)
         if entry:
-            notebooks.write_text(listing, listing.read_text(encoding="utf-8").rstrip("\n") + "\n" + entry)
+            notebooks.write_text(listing, _with_entry(listing.read_text(encoding="utf-8"), entry, chapter))
         undo.pop_all()
     return [*texts, listing] if entry else list(texts)
 
@@ -114,6 +114,16 @@ def _lesson(syllabus: Syllabus, number: int, slug: str, chapter: str) -> tuple[L
         requires=("00_start/01_the_transformer",),
     )
     return new, ENTRY.format(number=number, slug=stem, chapter=chapter, title=title)
+
+
+def _with_entry(listing: str, entry: str, chapter: str) -> str:
+    """The syllabus with a new entry behind the last one of its chapter, or at the end if the chapter has none."""
+    blocks = re.split(r"^(?=\[\[lesson\]\])", listing.rstrip("\n") + "\n", flags=re.M)
+    here = [i for i, block in enumerate(blocks) if re.search(rf'^chapter = "{chapter}"', block, flags=re.M)]
+    i = here[-1] if here else len(blocks) - 1
+    body, gap, heading = blocks[i].partition("\n\n")  # what follows a blank line is the heading of the next chapter
+    blocks[i] = f"{body.rstrip()}\n\n{entry.rstrip()}\n" + ("\n" + heading if gap else "")
+    return "".join(blocks)
 
 
 def _notebook(text: str) -> "NotebookNode":

@@ -38,6 +38,8 @@ def test_entry_is_complete(lesson):
         assert lesson.slug.startswith(f"{lesson.number:02d}_")
         assert re.fullmatch(r"\d{4}\.\d{5}", lesson.arxiv)
         assert lesson.authors and 2017 <= lesson.year <= 2030
+        assert lesson.arxiv != "0000.00000" and lesson.authors != "First, Second", "the placeholders of `course new` still stand"
+        assert lesson.why != "one line on why it matters today", "the placeholders of `course new` still stand"
 
 
 def test_prerequisites_form_no_cycle():

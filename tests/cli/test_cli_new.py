@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import tomllib
 
 import pytest
 
@@ -47,6 +48,11 @@ def test_a_new_paper_is_added_to_the_syllabus(course, sentence):
     assert course.type("new", "54", "54_titans", "--chapter", "03_state_spaces")[0] == 0
     lesson = syllabus.load().find("titans")
     assert lesson.number == 54 and lesson.slug == "54_titans" and lesson.notebook.exists()
+    listed = tomllib.loads((course.root / "chapters/syllabus.toml").read_text())["lesson"]
+    chapters = [entry["chapter"] for entry in listed]
+    place = [entry["slug"] for entry in listed].index("54_titans")
+    assert place == max(i for i, chapter in enumerate(chapters) if chapter == "03_state_spaces"), "the entry stands last in its chapter"
+    assert listed[place].keys() >= {key for entry in listed for key in entry if entry.get("kind") != "start"} - {"time_limit"}
 
 
 def test_nothing_is_overwritten_and_nothing_half_done(course, sentence):
