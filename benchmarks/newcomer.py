@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import tomllib
@@ -106,7 +107,8 @@ def main() -> int:
     parser.add_argument("--lowest", action="store_true", help="the smallest versions instead of the newest")
     parser.add_argument("--quick", action="store_true", help="`make quick` instead of `make test`: no lesson is executed")
     args = parser.parse_args()
-    python = shutil.which(args.python)
+    outside = [place for place in os.environ["PATH"].split(os.pathsep) if not Path(place).resolve().is_relative_to(sys.prefix)]
+    python = shutil.which(args.python, path=os.pathsep.join(outside))  # not that of the .venv from which `make newcomer` calls
     if not python:
         parser.error(f"there is no {args.python} here")
     console = Console()
