@@ -87,13 +87,16 @@ def run(
     scale: Annotated[str, typer.Option(help="laptop, or full: larger settings, hours; writes LESSON.full.json.")] = "laptop",
     seeds: Annotated[int | None, typer.Option(min=2, help="Repeat with so many seeds, count verdicts.", show_default=False)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Store the outputs in the notebook.")] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Share the training between so many processes (torchrun).", show_default=False)
+    ] = None,
 ) -> None:
     """Execute lessons from top to bottom and print their claims; a check that fails ends with exit code 1."""
     if scale not in ("laptop", "full"):
         raise typer.BadParameter(f"--scale is laptop or full, not {scale}")
     from course.run import run
 
-    raise typer.Exit(run(syllabus.load(), names, scale=scale, seeds=seeds, keep=keep))
+    raise typer.Exit(run(syllabus.load(), names, scale=scale, seeds=seeds, keep=keep, processes=processes))
 
 
 @app.command(rich_help_panel=MAKE)

@@ -4,13 +4,17 @@ import contextlib
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jupytext
 from nbformat import NotebookNode
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -26,11 +30,16 @@ FIRST_SEED = 10
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def run(syllabus: Syllabus, names: list[str], *, scale: str, seeds: int | None, keep: bool) -> int:
+def run(syllabus: Syllabus, names: list[str], *, scale: str, seeds: int | None, keep: bool, processes: int | None = None) -> int:
     """Execute the named lessons (`ALL`: every one that exists); returns the exit code.
 
     A lesson that fails does not stop the ones after it. With `seeds`, each is repeated that often; verdicts are counted, nothing is stored.
+    With `processes`, each runs as a script under torchrun.
     """
+    if processes and (keep or seeds):
+        raise UsageError(
+            "--processes runs a lesson as a script, without outputs to store or verdicts to count: leave out --keep and --seeds."
+        )
     if keep and scale != "laptop":
         raise UsageError("Only laptop runs may be stored: leave out --keep, or --scale full.")
     if keep and seeds:
@@ -42,7 +51,10 @@ def run(syllabus: Syllabus, names: list[str], *, scale: str, seeds: int | None, 
         try:
             if keep and path != lesson.notebook:
                 raise UsageError(f"{notebooks.shown(path)} is not a lesson in chapters/, so its outputs are not stored: leave out --keep.")
-            fine = _repeat(lesson, path, scale, seeds, console) if seeds else _once(lesson, path, scale, keep, console)
+            if processes:
+                fine = _shared(lesson, path, scale, processes, console)
+            else:
+                fine = _repeat(lesson, path, scale, seeds, console) if seeds else _once(lesson, path, scale, keep, console)
         except KeyboardInterrupt:
             raise Interrupted(f"Stopped by Ctrl-C during {lesson.slug}: the kernel is shut down, the notebook is unchanged.") from None
         except UsageError:
@@ -91,10 +103,52 @@ def _once(lesson: Lesson, path: Path, scale: str, keep: bool, console: Console) 
         normalise(nb, made_from)
         notebooks.write(path, nb)
         stored = f"; outputs stored in {notebooks.shown(path)}"
-    if scale == "full" and rows:
-        stored = f"; figures stored in {notebooks.shown(_store_full(lesson, rows, seed))}"
+    if scale == "full":
+        stored = _finished(lesson, rows, seed)
     console.print(Text(f"✓ {lesson.slug}: {_cost(outcome)}{stored}", "green"), soft_wrap=True)
     return True
+
+
+def _shared(lesson: Lesson, path: Path, scale: str, processes: int, console: Console) -> bool:
+    """The lesson as a script under torchrun: `minilib.training.fit` shares its steps between the processes."""
+    script, rows_file, seed = _long_run(lesson) / f"{lesson.slug}.py", _long_run(lesson) / "claims.json", _seed()
+    script.parent.mkdir(parents=True, exist_ok=True)
+    rows_file.unlink(missing_ok=True)
+    notebooks.write_text(script, jupytext.writes(notebooks.read(path), fmt="py:percent"))
+    flags = ["--standalone", f"--nproc-per-node={processes}", "--max-restarts=3", "--local-ranks-filter=0"]
+    command = [sys.executable, "-m", "torch.distributed.run", *flags, str(script)]
+    env = _environment(lesson, scale, seed) | {"COURSE_CLAIMS": str(rows_file), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    # in the store of the attempt before, workers that come back would find each other's addresses of then
+    env["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    console.print(Text(f"torchrun {' '.join(flags)} {notebooks.shown(script)}", "dim"), soft_wrap=True)
+    begin = time.monotonic()
+    if subprocess.run(command, cwd=path.parent, env=os.environ | env).returncode:
+        console.print(
+            Text(f"✗ {lesson.slug} stopped; what went wrong stands above. The same command goes on from the last checkpoint.", "red")
+        )
+        return False
+    rows = json.loads(rows_file.read_text(encoding="utf-8")) if rows_file.exists() else []
+    if rows:
+        console.print(claims.table(rows))
+    stored = _finished(lesson, rows, seed) if scale == "full" else ""
+    console.print(Text(f"✓ {lesson.slug}: {processes} processes, {time.monotonic() - begin:.1f} s{stored}", "green"), soft_wrap=True)
+    return True
+
+
+def _long_run(lesson: Lesson) -> Path:
+    """Where a long run keeps its checkpoints and its script until it has ended."""
+    return lesson.root / "work" / "runs" / lesson.slug
+
+
+def _finished(lesson: Lesson, rows: list[dict], seed: int) -> str:
+    """A full run has ended: its checkpoints go, its figures stay; a clause that says where."""
+    shutil.rmtree(_long_run(lesson), ignore_errors=True)
+    return f"; figures stored in {notebooks.shown(_store_full(lesson, rows, seed))}" if rows else ""
+
+
+def _environment(lesson: Lesson, scale: str, seed: int) -> dict[str, str]:
+    env = {"COURSE_HEADLESS": "1", "COURSE_LESSON": lesson.slug, "COURSE_SCALE": scale, "COURSE_SEED": str(seed)}
+    return env | ({"COURSE_CHECKPOINTS": str(_long_run(lesson) / "checkpoints")} if scale == "full" else {})
 
 
 def _seed() -> int:
@@ -125,9 +179,14 @@ def _repeat(lesson: Lesson, path: Path, scale: str, seeds: int, console: Console
 
 
 def _execute(lesson: Lesson, nb: NotebookNode, path: Path, scale: str, seed: int) -> Outcome:
-    env = {"COURSE_HEADLESS": "1", "COURSE_LESSON": lesson.slug, "COURSE_SCALE": scale, "COURSE_SEED": str(seed)}
     with _progress(lesson, nb) as on_cell:
-        return execute(nb, folder=path.parent, env=env, limit=None if scale == "full" else lesson.time_limit, on_cell=on_cell)
+        return execute(
+            nb,
+            folder=path.parent,
+            env=_environment(lesson, scale, seed),
+            limit=None if scale == "full" else lesson.time_limit,
+            on_cell=on_cell,
+        )
 
 
 @contextlib.contextmanager

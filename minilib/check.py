@@ -89,7 +89,8 @@ def _compare(got: Any, want: Any, atol: float, rtol: float) -> tuple[str, str]:
         got = torch.as_tensor(got)
     if not (numeric(got) and numeric(want)):
         return ("" if got == want else f"got {_short(got)}, expected {_short(want)}"), ""
-    a, b = torch.as_tensor(got).detach(), torch.as_tensor(want).detach()
+    with torch._C.DisableTorchFunctionSubclass():  # a class of tensors could decide for itself how it compares
+        a, b = (torch.as_tensor(x).detach().as_subclass(torch.Tensor) for x in (got, want))
     if a.shape != b.shape and b.ndim:  # a single number may be compared with a whole tensor
         return f"the shape is {tuple(a.shape)}, expected {tuple(b.shape)}", ""
     exact = not (a.is_floating_point() or a.is_complex() or b.is_floating_point() or b.is_complex())

@@ -2,8 +2,11 @@
 
 ``B`` batch, ``H`` heads, ``L`` length, ``K`` width of a head, ``w`` window, ``m`` block size.
 
-The frame of the chapter, built in lesson 07: ``token_probe`` asks three questions of one sequence, ``Probe`` is a layer around any mixer
+The frame of lesson 07: ``token_probe`` asks three questions of one sequence, ``Probe`` is a layer around any mixer
 (B, L, 48) → (B, L, 48), ``train_probe`` trains it, ``read_outs`` scores it, ``kflop`` says what the mixer costs.
+
+On text (lessons 08–11): ``CharacterModel`` predicts the next character around any causal stack, ``character_nats`` is its loss,
+``row_on_text`` the row that each lesson leaves for the chapter's table.
 """
 
 import math
@@ -15,14 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from minilib.count import flops
+from minilib.count import flops, parameters
 from minilib.kernels.window_attention import window_attention
 from minilib.layers import MLP, RMSNorm
 from minilib.training import Run, fit
+from minilib.transformer import Embedding
 
 __all__ = [
-    "Probe", "attention_pairs", "block_attention", "block_visibility", "kflop", "orthogonal_gaussian", "position_code", "reach",
-    "read_outs", "token_probe", "train_probe", "window_attention",
+    "CharacterModel", "Probe", "attention_pairs", "block_attention", "block_visibility", "character_nats", "kflop", "orthogonal_gaussian",
+    "position_code", "reach", "read_outs", "row_on_text", "token_probe", "train_probe", "window_attention",
 ]  # fmt: skip
 
 
@@ -78,7 +82,7 @@ def orthogonal_gaussian(m: int, d: int, *, generator: torch.Generator | None = N
     return torch.cat(blocks)[:m] * lengths
 
 
-# ------------------------------------------------------------------------------------------------------ the chapter's common frame
+# ------------------------------------------------------------------------------ the frame of lesson 07, and that of the chapter on text
 
 
 def token_probe(
@@ -127,7 +131,7 @@ class Probe(nn.Module):
 
 
 def train_probe(mixer: Callable[[int], nn.Module], seed: int, *, L: int = 64, batch: int = 16, steps: int = 160) -> Run:
-    """The chapter's training call: ``mixer(L)`` makes the module under test."""
+    """The training call of that frame: ``mixer(L)`` makes the module under test."""
     torch.manual_seed(seed)
     return fit(
         Probe(mixer(L), L),
@@ -151,3 +155,27 @@ def read_outs(model: nn.Module, L: int = 64) -> list[float]:
 def kflop(mixer: nn.Module, L: int = 64) -> float:
     """Thousand FLOPs a token of a mixer of width 48, its projections included."""
     return flops(mixer.eval(), torch.randn(1, L, 48)) / L / 1000
+
+
+class CharacterModel(nn.Module):
+    """Tokens (B, T) → logits (B, T, V) for T ≤ L: learned positions, and the stack (B, T, D) → (B, T, D) that ``stack()`` makes."""
+
+    def __init__(self, V: int, L: int, d: int, stack: Callable[[], nn.Module]):
+        super().__init__()
+        self.embed, self.position = Embedding(V, d), nn.Parameter(0.1 * torch.randn(L, d))
+        self.stack = stack()
+
+    def forward(self, tokens: Int[Tensor, "b t"]) -> Float[Tensor, "b t v"]:
+        return self.embed.logits(self.stack(self.embed(tokens) + self.position[: tokens.shape[1]]))
+
+
+def character_nats(model: nn.Module, words: Int[Tensor, "b t"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy of each next character of ``words``, in nats."""
+    return F.cross_entropy(model(words[:, :-1]).flatten(0, 1), words[:, 1:].flatten())
+
+
+def row_on_text(runs: list[Run], losses: list[float], *example: Tensor) -> dict:
+    """What a model leaves for the chapter's table: its test losses, one a run, its size, FLOPs of a pass over ``example``, CPU seconds."""
+    model, spent = runs[0].model, [run.seconds for run in runs]
+    cost = {"parameters": parameters(model), "forward FLOPs": flops(model, *example), "CPU s": sum(spent) / len(spent)}
+    return {"test loss (nats/char)": losses, **cost}

@@ -2,11 +2,13 @@
 
 ``scale``   one settings cell a lesson: laptop or full
 ``seeds``   the seeds on which a lesson measures (the pilots used 0–4, the lessons 10, 11, 12 …)
-``fit``     one seed, one thread, AdamW, warm-up and decay, clipping, evaluation, a bar that is cleared, checkpoint and resume
+``fit``     one seed, one thread, AdamW, warm-up and decay, clipping, evaluation, a bar that is cleared, checkpoint and resume;
+            under ``torchrun`` the processes share each step
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -20,10 +22,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from minilib import parallel
 from minilib.check import headless
 
 __all__ = ["Run", "fit", "learning_rate", "scale", "seeds"]
 
+_CALLS = itertools.count()
+OTHER = 1_000_003  # between the seeds of processes that share a step
 torch.set_num_threads(1)  # a lesson is measured on one core, and gives the same numbers whatever else the machine has
 
 
@@ -78,6 +83,7 @@ def fit(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.98),
     clip: float | None = 1.0,
+    accumulate: int = 1,
     evaluate: Callable[[nn.Module], float] | None = None,
     every: int | None = None,
     keep_best: bool = False,
@@ -90,44 +96,55 @@ def fit(
         batch: draws one batch from the generator that it is given (and from nothing else).
         loss: the scalar loss of the model on a batch.
         seed: seeds the batches' generator and, for dropout, PyTorch's own.
+        accumulate: batches whose gradients are averaged before a step. W processes under torchrun take as many each: a step of W processes
+            is that of one process with W times as many (apart from dropout, which each process draws for itself).
         weight_decay: applies to matrices; vectors, biases and parameters marked ``p.no_weight_decay = True`` are spared.
         evaluate, every: ``evaluate(model)`` (smaller is better) every so many steps and after the last.
         keep_best: end with the parameters of the best evaluation.
         checkpoint: file that holds the whole state; written at every evaluation, or every 100 steps. If it exists, the run goes on
-            from there and ends with the same bits as an undisturbed run on the same machine.
+            from there and ends with the same bits as an undisturbed run on the same machine. Without a name, a long run keeps one
+            in the folder COURSE_CHECKPOINTS (``course run --scale full``).
 
     Raises:
         FloatingPointError: the loss is no longer a finite number.
-        ValueError: the checkpoint is that of a run with another seed, rate or number of steps.
+        ValueError: the checkpoint is that of a run with another seed, rate or number of steps or of batches a step.
     """
-    torch.manual_seed(seed)
+    parallel.join(model)
+    torch.manual_seed(seed + OTHER * parallel.rank())
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(_groups(model, weight_decay), lr=lr, betas=betas, fused=True)  # one pass a parameter
-    run, first, settings = Run(model), 0, {"seed": seed, "steps": steps, "lr": lr}
+    run, first, settings = Run(model), 0, {"seed": seed, "steps": steps, "lr": lr, "batches": accumulate * parallel.size()}
     best: tuple[float, dict[str, Tensor] | None] = (float("inf"), None)
-    if checkpoint and Path(checkpoint).exists():
-        first, best = _resume(Path(checkpoint), settings, run, optimiser, generator)
+    checkpoint = checkpoint or _own_checkpoint()
+    if state := parallel.from_first(lambda: checkpoint and Path(checkpoint).exists() and torch.load(checkpoint, weights_only=True)):
+        first, best = _resume(state, Path(str(checkpoint)), settings, run, optimiser, generator)
     start = time.process_time() - run.seconds
     model.train()
     for step in tqdm(range(first, steps), desc=label, leave=False, disable=headless(), initial=first, total=steps):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, lr=lr, warmup=warmup, schedule=schedule)
-        value = loss(model, batch(generator))
         optimiser.zero_grad(set_to_none=True)
-        value.backward()
+        total = 0.0
+        for turn in range(accumulate * parallel.size()):
+            drawn = batch(generator)  # by every process, so that all generators stay alike
+            if turn % parallel.size() == parallel.rank():
+                value = loss(model, drawn) / accumulate
+                value.backward()
+                total += float(value.detach())
+        total = parallel.average(model, total)
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
-        run.losses.append(float(value.detach()))
+        run.losses.append(total)
         if not abs(run.losses[-1]) < float("inf"):
             raise FloatingPointError(f"{label}: the loss is {run.losses[-1]} at step {step}; try a smaller learning rate than {lr:g}")
         due = (every is not None and (step + 1) % every == 0) or step + 1 == steps
         if evaluate is not None and due:
-            score = _evaluated(model, evaluate)
+            score = parallel.from_first(lambda: _evaluated(model, evaluate))
             run.evaluations.append((step + 1, score))
             if keep_best and score < best[0]:
                 best = (score, {name: p.detach().clone() for name, p in model.state_dict().items()})
-        if checkpoint and (due or (step + 1) % 100 == 0):
+        if checkpoint and parallel.rank() == 0 and (due or (step + 1) % 100 == 0):
             run.seconds = time.process_time() - start
             _save(Path(checkpoint), settings, step + 1, best, run, optimiser, generator)
     if best[1] is not None:
@@ -173,8 +190,15 @@ def _save(path: Path, settings: dict, done: int, best: tuple, run: Run, optimise
     part.replace(path)  # a run that is killed while writing leaves the checkpoint before it intact
 
 
-def _resume(path: Path, settings: dict, run: Run, optimiser, generator: torch.Generator) -> tuple[int, tuple]:
-    state = torch.load(path, weights_only=True)
+def _own_checkpoint() -> Path | None:
+    """The file of this call of ``fit`` in COURSE_CHECKPOINTS: calls are numbered, since a lesson that is run again makes the same ones."""
+    if not (folder := os.environ.get("COURSE_CHECKPOINTS")):
+        return None
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder) / f"{next(_CALLS):04d}.pt"
+
+
+def _resume(state: dict, path: Path, settings: dict, run: Run, optimiser, generator: torch.Generator) -> tuple[int, tuple]:
     for name, value in settings.items():
         if state["settings"][name] != value:
             was = state["settings"][name]
@@ -184,4 +208,6 @@ def _resume(path: Path, settings: dict, run: Run, optimiser, generator: torch.Ge
     optimiser.load_state_dict(state["optimiser"])
     generator.set_state(state["generator"])
     torch.set_rng_state(state["torch"])
+    if parallel.rank():  # the state is that of process 0
+        torch.manual_seed(settings["seed"] + OTHER * parallel.rank() + state["done"])
     return state["done"], tuple(state["best"])

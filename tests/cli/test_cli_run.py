@@ -143,3 +143,37 @@ def test_a_path_runs_that_very_file(course):
 def test_wrong_usage_is_a_sentence_and_exit_code_2(course, sentence, words):
     course.write("1")
     sentence(*words, code=2)
+
+
+SHARED = """import torch
+from minilib import claims, parallel
+from minilib.training import fit
+torch.manual_seed(0)
+run = fit(torch.nn.Linear(3, 1), lambda g: torch.randn(4, 3, generator=g), lambda m, x: m(x).square().mean(), steps=3, lr=0.1, seed=1)
+c = claims.declare("C1", "two processes", paper="-", rule="-", reproduced=lambda m: m.size.max == 2)
+claims.verdicts(c.measured(size=parallel.size()))"""
+
+
+def test_processes_share_the_training_and_leave_figures_but_no_checkpoints(course):
+    course.write("# Mamba", SHARED)
+    before = course.lesson.read_bytes()
+    code, out, _ = course.type("run", "13", "--scale", "full", "--processes", "2")
+    assert code == 0, out
+    assert "torchrun --standalone --nproc-per-node=2" in out and "C1" in out and "reproduced" in out
+    assert json.loads(course.lesson.with_suffix(".full.json").read_text())["claims"][0]["verdict"] == "reproduced"
+    assert not (course.root / "work/runs/13_mamba").exists() and course.lesson.read_bytes() == before
+
+
+def test_a_long_run_that_stops_goes_on_from_its_checkpoint(course):
+    stops = "import os\nfrom pathlib import Path\nif not Path('../../second').exists():\n    os._exit(1)"
+    course.write("# Mamba", "steps = []\n" + SHARED.replace("lambda g:", "lambda g: steps.append(1) or"), stops)
+    assert course.type("run", "13", "--scale", "full")[0] == 1
+    assert list((course.root / "work/runs/13_mamba/checkpoints").iterdir())
+    (course.root / "second").touch()
+    course.write("# Mamba", "steps = []\n" + SHARED.replace("lambda g:", "lambda g: steps.append(1) or"), stops, "assert not steps")
+    assert course.type("run", "13", "--scale", "full")[0] == 0, "a finished training is read back, not repeated"
+
+
+def test_processes_store_and_count_nothing(sentence, course):
+    course.write("x = 1")
+    assert "--processes" in sentence("run", "13", "--processes", "2", "--keep", code=2)

@@ -258,3 +258,17 @@ def test_the_lesson_is_named_by_its_notebook(monkeypatch):
     assert lesson_name() == "13_mamba"
     monkeypatch.setenv("COURSE_LESSON", "35_icl_gradient_descent")
     assert lesson_name() == "35_icl_gradient_descent"
+
+
+def test_a_class_of_tensors_cannot_decide_how_it_compares():
+    class Agrees(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func is torch.Tensor.__eq__:
+                return torch.ones(3, dtype=torch.bool)
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    lie = torch.zeros(3).as_subclass(Agrees)
+    assert bool((lie == torch.ones(3)).all())
+    with pytest.raises(AssertionError, match="largest difference is 1.00e"):
+        check("zeros are ones", lie, torch.ones(3))

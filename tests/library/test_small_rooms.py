@@ -13,18 +13,22 @@ from minilib.compress import Quantizer, SliceLinear, head_importance, kd_loss, p
 from minilib.discrete import gumbel_softmax, one_hot_argmax, round_through, top_k_through
 from minilib.kernels.attention import attention_weights
 from minilib.long_attention import (
+    CharacterModel,
     Probe,
     attention_pairs,
     block_attention,
     block_visibility,
+    character_nats,
     kflop,
     orthogonal_gaussian,
     reach,
     read_outs,
+    row_on_text,
     token_probe,
     train_probe,
 )
-from minilib.transformer import Decoder
+from minilib.training import fit
+from minilib.transformer import Decoder, Stack
 
 # -------------------------------------------------------------------------------------------------------------------------- hooks
 
@@ -233,6 +237,22 @@ def test_the_frame_of_the_chapter_trains_and_scores_any_mixer():
     run = train_probe(lambda L: torch.nn.Linear(48, 48), seed=0, L=16, batch=4, steps=3)
     assert isinstance(run.model, Probe) and len(run.losses) == 3 and all(0 <= a <= 1 for a in read_outs(run.model, 16))
     assert kflop(torch.nn.Linear(48, 48), 16) == pytest.approx(2 * 48 * 48 / 1000)
+
+
+def test_characters_are_predicted_with_positions_around_any_stack():
+    torch.manual_seed(0)
+    model = CharacterModel(7, 6, 8, lambda: Stack(8, 2, 1, 16, positions="none", kind="gelu"))
+    decoder, words = Decoder(7, 8, 2, 1, 16, positions="none", kind="gelu"), torch.randint(7, (3, 6))
+    decoder.load_state_dict({name: value for name, value in model.state_dict().items() if name != "position"})
+    assert (model(words) - decoder(words)).abs().max() > 1e-3
+    nats = -model(words[:, :-1]).log_softmax(-1).gather(-1, words[:, 1:, None]).mean()
+    torch.testing.assert_close(character_nats(model, words), nats)
+    with torch.no_grad():
+        model.position.zero_()
+    torch.testing.assert_close(model(words), decoder(words))
+    run = fit(model, lambda g: words, character_nats, steps=2, lr=0.01, seed=0)
+    row = row_on_text([run], [0.5], words[:1])
+    assert row["test loss (nats/char)"] == [0.5] and row["parameters"] == sum(p.numel() for p in model.parameters())
 
 
 def test_orthogonal_features_are_orthogonal_and_as_long_as_gaussians():
