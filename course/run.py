@@ -111,13 +111,14 @@ def _once(lesson: Lesson, path: Path, scale: str, keep: bool, console: Console) 
 
 def _shared(lesson: Lesson, path: Path, scale: str, processes: int, console: Console) -> bool:
     """The lesson as a script under torchrun: `minilib.training.fit` shares its steps between the processes."""
-    script, rows_file, seed = _long_run(lesson) / f"{lesson.slug}.py", _long_run(lesson) / "claims.json", _seed()
+    nb, seed = notebooks.read(path), _seed()
+    script, rows_file = _long_run(lesson) / f"{lesson.slug}.py", _long_run(lesson) / "claims.json"
     script.parent.mkdir(parents=True, exist_ok=True)
     rows_file.unlink(missing_ok=True)
-    notebooks.write_text(script, jupytext.writes(notebooks.read(path), fmt="py:percent"))
+    notebooks.write_text(script, jupytext.writes(nb, fmt="py:percent"))
     flags = ["--standalone", f"--nproc-per-node={processes}", "--max-restarts=3", "--local-ranks-filter=0"]
     command = [sys.executable, "-m", "torch.distributed.run", *flags, str(script)]
-    env = _environment(lesson, scale, seed) | {"COURSE_CLAIMS": str(rows_file), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    env = _environment(lesson, nb, scale, seed) | {"COURSE_CLAIMS": str(rows_file), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
     # in the store of the attempt before, workers that come back would find each other's addresses of then
     env["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     console.print(Text(f"torchrun {' '.join(flags)} {notebooks.shown(script)}", "dim"), soft_wrap=True)
@@ -146,9 +147,12 @@ def _finished(lesson: Lesson, rows: list[dict], seed: int) -> str:
     return f"; figures stored in {notebooks.shown(_store_full(lesson, rows, seed))}" if rows else ""
 
 
-def _environment(lesson: Lesson, scale: str, seed: int) -> dict[str, str]:
+def _environment(lesson: Lesson, nb: NotebookNode, scale: str, seed: int) -> dict[str, str]:
     env = {"COURSE_HEADLESS": "1", "COURSE_LESSON": lesson.slug, "COURSE_SCALE": scale, "COURSE_SEED": str(seed)}
-    return env | ({"COURSE_CHECKPOINTS": str(_long_run(lesson) / "checkpoints")} if scale == "full" else {})
+    if scale != "full":
+        return env
+    # named after code and seed: what another version of the lesson has trained is not gone on with
+    return env | {"COURSE_CHECKPOINTS": str(_long_run(lesson) / f"checkpoints-{code_hash(nb, lesson.root)[:12]}-{seed}")}
 
 
 def _seed() -> int:
@@ -183,7 +187,7 @@ def _execute(lesson: Lesson, nb: NotebookNode, path: Path, scale: str, seed: int
         return execute(
             nb,
             folder=path.parent,
-            env=_environment(lesson, scale, seed),
+            env=_environment(lesson, nb, scale, seed),
             limit=None if scale == "full" else lesson.time_limit,
             on_cell=on_cell,
         )

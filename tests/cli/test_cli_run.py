@@ -164,14 +164,24 @@ def test_processes_share_the_training_and_leave_figures_but_no_checkpoints(cours
     assert not (course.root / "work/runs/13_mamba").exists() and course.lesson.read_bytes() == before
 
 
-def test_a_long_run_that_stops_goes_on_from_its_checkpoint(course):
+def test_a_long_run_that_stops_goes_on_from_its_checkpoint_unless_its_code_has_changed(course):
     stops = "import os\nfrom pathlib import Path\nif not Path('../../second').exists():\n    os._exit(1)"
-    course.write("# Mamba", "steps = []\n" + SHARED.replace("lambda g:", "lambda g: steps.append(1) or"), stops)
+    trains = "steps = []\n" + SHARED.replace("lambda g:", "lambda g: steps.append(1) or")
+    course.write("# Mamba", trains, stops, "assert not steps")
     assert course.type("run", "13", "--scale", "full")[0] == 1
-    assert list((course.root / "work/runs/13_mamba/checkpoints").iterdir())
+    (kept,) = (course.root / "work/runs/13_mamba").glob("checkpoints-*-10")
+    assert list(kept.iterdir())
     (course.root / "second").touch()
+    course.write("# Mamba", trains.replace("x).square()", "x).abs()"), stops, "assert len(steps) == 3")
+    assert course.type("run", "13", "--scale", "full", "--processes", "1")[0] == 0, "another loss is trained from the start"
+
+
+def test_a_finished_training_is_read_back(course):
+    stops = "import os\nfrom pathlib import Path\nif not Path('../../second').exists():\n    os._exit(1)"
     course.write("# Mamba", "steps = []\n" + SHARED.replace("lambda g:", "lambda g: steps.append(1) or"), stops, "assert not steps")
-    assert course.type("run", "13", "--scale", "full")[0] == 0, "a finished training is read back, not repeated"
+    assert course.type("run", "13", "--scale", "full")[0] == 1
+    (course.root / "second").touch()
+    assert course.type("run", "13", "--scale", "full")[0] == 0, "not repeated"
 
 
 def test_processes_store_and_count_nothing(sentence, course):

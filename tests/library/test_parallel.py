@@ -82,11 +82,11 @@ def torchrun(folder, *words, processes=2):
 def test_two_processes_make_the_steps_of_one_with_two_batches(tmp_path):
     ours, theirs = torchrun(tmp_path)
     run, gradients = trained(accumulate=2)
-    for p, q, reference in zip(ours[2], theirs[2] or ours[2], gradients, strict=True):
+    assert ours[2] and not theirs[2], "only process 0 evaluates, where the gradients are taken down"
+    for p, reference in zip(ours[2], gradients, strict=True):
         assert torch.allclose(p, reference, atol=1e-5), "a gradient differs from that of one process"
-        assert torch.equal(p, q)
     assert ours[0] == pytest.approx(run.losses, abs=1e-5) and ours[0] == theirs[0]
-    assert ours[1] == theirs[1], "only process 0 evaluates, all of them know"
+    assert ours[1] == theirs[1], "both know what was evaluated"
     for name, p in run.model.state_dict().items():
         assert torch.allclose(p, ours[3][name], atol=1e-5) and torch.equal(ours[3][name], theirs[3][name]), name
 
